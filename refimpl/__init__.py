@@ -1,0 +1,12 @@
+"""Local entropy and heat regularization: a reference implementation.
+
+Floors, from the ground up; imports run downwards only:
+
+0. `errors`, `arrays`, `interfaces`, `schedules`, `streams`
+1. `laws`, `losses`, `quadrature`
+2. `regularised`
+3. `exact`
+4. `two_step`, `sgd`
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,144 @@
+"""Users' input is checked here, once, at the public doors.
+
+Everywhere the last axis of an array is the parameter axis, of length d; every
+leading axis is a batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.errors import InvalidParameter, NonFinite
+
+Array = NDArray[np.float64]
+
+
+def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> Array:
+    """A float64 copy of `value`, finite, with `ndim` axes (one number or several).
+
+    Raises
+    ------
+    InvalidParameter
+        If it is not an array of finite real numbers with that many axes.
+    """
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(f"{name} must be an array of real numbers") from error
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if allowed is not None and array.ndim not in allowed:
+        axes = " or ".join(str(n) for n in allowed)
+        raise InvalidParameter(f"{name} must have {axes} axes, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise InvalidParameter(f"{name} must be finite, got {array!r}")
+    return array
+
+
+def frozen(array: Array) -> Array:
+    """The same array, made read-only: a loss never changes once it is built."""
+    array.flags.writeable = False
+    return array
+
+
+def as_points(name: str, value: Any, d: int) -> Array:
+    """Points of R^d with any batch axes, shape (..., d), as float64 (no copy if so).
+
+    Infinite and NaN coordinates pass: the loss's value there decides.
+    """
+    points = np.asarray(value, dtype=np.float64)
+    if points.ndim == 0 or points.shape[-1] != d:
+        raise InvalidParameter(
+            f"{name} must have last axis d = {d}, got shape {points.shape}"
+        )
+    return points
+
+
+def as_point(name: str, value: Any, d: int) -> Array:
+    """One finite point of R^d, shape (d,), as a float64 copy."""
+    point = as_array(name, value, 1)
+    if point.size != d:
+        raise InvalidParameter(f"{name} must have shape ({d},), got {point.shape}")
+    return point
+
+
+def as_scalar(name: str, value: Any) -> float:
+    """One finite real number."""
+    array = as_array(name, value)
+    if array.ndim != 0:
+        raise InvalidParameter(f"{name} must be one number, got shape {array.shape}")
+    return float(array)
+
+
+def as_variance(name: str, value: Any) -> float:
+    """A positive finite number: tau, a step size, a variance.
+
+    Examples
+    --------
+    >>> as_variance("tau", -1)
+    Traceback (most recent call last):
+    refimpl.errors.InvalidParameter: tau must be positive, got -1.0
+    """
+    number = as_scalar(name, value)
+    if not number > 0:
+        raise InvalidParameter(f"{name} must be positive, got {number}")
+    return number
+
+
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InvalidParameter(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise InvalidParameter(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def as_symmetric(name: str, value: Any, d: int | None = None) -> Array:
+    """Symmetric matrices, shape (..., d, d); asymmetry up to rounding is averaged."""
+    matrix = as_array(name, value, (2, 3))
+    if matrix.shape[-1] != matrix.shape[-2]:
+        raise InvalidParameter(f"{name} must be square, got shape {matrix.shape}")
+    if d is not None and matrix.shape[-1] != d:
+        raise InvalidParameter(f"{name} must be {d} x {d}, got shape {matrix.shape}")
+    transpose = np.swapaxes(matrix, -1, -2)
+    if np.abs(matrix - transpose).max() > 1e-14 * np.abs(matrix).max():
+        raise InvalidParameter(f"{name} must be symmetric, got {matrix!r}")
+    mean: Array = (matrix + transpose) / 2
+    return mean
+
+
+def cholesky(name: str, matrix: Array) -> Array:
+    """Lower Cholesky factors of positive definite matrices, shape (..., d, d)."""
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        least = np.linalg.eigvalsh(matrix)[..., 0].min()
+        raise InvalidParameter(
+            f"{name} must be positive definite, its least eigenvalue is {least:.6g}"
+        ) from None
+
+
+def as_covariance(name: str, value: Any, d: int) -> Array:
+    """A covariance (d, d), from a matrix or from one variance for all coordinates."""
+    if np.ndim(value) == 0:
+        return as_variance(name, value) * np.eye(d)
+    covariance = as_symmetric(name, as_array(name, value, 2), d)
+    cholesky(name, covariance)
+    return covariance
+
+
+def require_finite(value: Any, what: str) -> Any:
+    """`value`, unless some entry of it is infinite or NaN.
+
+    Raises
+    ------
+    NonFinite
+        Saying where.
+    """
+    finite = np.isfinite(value)
+    if not np.all(finite):
+        where = "" if np.ndim(value) == 0 else f" at index {np.argwhere(~finite)[0]}"
+        raise NonFinite(f"{what} is not finite{where}: {value!r}")
+    return value

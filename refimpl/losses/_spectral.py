@@ -1,0 +1,169 @@
+"""Losses that are quadratic, in the eigenbasis of their Hessian.
+
+With H = V diag(lambda) V^T and u = V^T x every closed form is one number per
+coordinate.  A loss of this family says how it computes, in these coordinates, its
+energies e_i >= 0 or <= 0 with f = c + sum e_i, its slopes e_i' and its pull p_i =
+lambda_i u_i - e_i'; all the integrals follow.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refimpl.arrays import (
+    Array,
+    as_covariance,
+    as_point,
+    as_points,
+    as_variance,
+    cholesky,
+)
+from refimpl.errors import NotIntegrable
+
+
+class SpectralQuadratic:
+    """Closed forms shared by the quadratic loss and by least squares."""
+
+    _curvatures: Array  # (d,) the eigenvalues of H, ascending or as given
+    _basis: Array | None  # (d, d) eigenvectors in columns; None for the identity
+    _pull: Array  # (d,) minus the gradient at the origin, in the eigenbasis
+    _constant: float
+
+    def _energies(self, u: Array) -> Array:
+        raise NotImplementedError
+
+    def _slopes(self, u: Array) -> Array:
+        raise NotImplementedError
+
+    @property
+    def d(self) -> int:
+        """The number of parameters."""
+        return self._curvatures.size
+
+    def hessian(self, y: Any) -> Array:
+        """H at points (..., d), shape (..., d, d)."""
+        y = as_points("y", y, self.d)
+        return self._matrix(self._curvatures, y.shape)
+
+    def local_entropy(self, x: Any, tau: float) -> Array:
+        """F_tau = c + sum e_i / (1 + tau lambda_i) + 1/2 sum log(1 + tau lambda_i).
+
+        Parameters
+        ----------
+        x : array_like, shape (..., d)
+        tau : float
+            A variance.
+
+        Raises
+        ------
+        NotIntegrable
+            Unless I + tau H is positive definite.
+        """
+        growth = self._growth(tau)
+        u = self._rotate(as_points("x", x, self.d))
+        log_det = np.log1p(tau * self._curvatures).sum()
+        energy = (self._energies(u) / growth).sum(axis=-1)
+        return np.asarray(self._constant + energy + 0.5 * log_det)[()]
+
+    def local_entropy_gradient(self, x: Any, tau: float) -> Array:
+        """H K (x - m) with K = (I + tau H)^{-1}, shape (..., d)."""
+        u = self._rotate(as_points("x", x, self.d))
+        return self._rotate_back(self._slopes(u) / self._growth(tau))
+
+    def local_entropy_hessian(self, x: Any, tau: float) -> Array:
+        """H K, shape (..., d, d)."""
+        x = as_points("x", x, self.d)
+        return self._matrix(self._curvatures / self._growth(tau), x.shape)
+
+    def posterior_mean(self, x: Any, tau: float) -> Array:
+        """E_q X = m + K (x - m), shape (..., d)."""
+        u = self._rotate(as_points("x", x, self.d))
+        return self._rotate_back((u + tau * self._pull) / self._growth(tau))
+
+    def posterior_covariance(self, x: Any, tau: float) -> Array:
+        """Cov_q X = tau K, shape (..., d, d)."""
+        x = as_points("x", x, self.d)
+        return self._matrix(tau / self._growth(tau), x.shape)
+
+    def posterior_sample(
+        self, x: Any, tau: float, n: int, rng: np.random.Generator
+    ) -> Array:
+        """n independent exact draws of q = N(E_q X, tau K), shape (n, d)."""
+        mean = self.posterior_mean(as_point("x", x, self.d), tau)
+        z = rng.standard_normal((n, self.d))
+        return mean + self._rotate_back(z * np.sqrt(tau / self._growth(tau)))
+
+    def gaussian_mean(self, mean: Any, cov: Any) -> Array:
+        """The integral of f N(mean, cov): f(mean) + tr(H cov) / 2."""
+        u = self._rotate(as_points("mean", mean, self.d))
+        if np.ndim(cov) == 0:
+            trace = as_variance("cov", cov) * self._curvatures.sum()
+        else:
+            cov = as_covariance("cov", cov, self.d)
+            spread = np.diagonal(self._rotate(self._rotate(cov).T))
+            trace = (self._curvatures * spread).sum()
+        energy = self._energies(u).sum(axis=-1)
+        return np.asarray(self._constant + energy + 0.5 * trace)[()]
+
+    def heat(self, x: Any, tau: float) -> Array:
+        """F^H_tau = f + tau tr(H) / 2, shape (...)."""
+        return self.gaussian_mean(x, as_variance("tau", tau))
+
+    def heat_gradient(self, x: Any, tau: float) -> Array:
+        """The gradient of f itself: heat moves a quadratic up, not sideways."""
+        as_variance("tau", tau)
+        u = self._rotate(as_points("x", x, self.d))
+        return self._rotate_back(self._slopes(u))
+
+    def heat_hessian(self, x: Any, tau: float) -> Array:
+        """H, shape (..., d, d)."""
+        as_variance("tau", tau)
+        return self.hessian(x)
+
+    def heat_proximal_point(self, x: Any, tau: float) -> Array:
+        """Step 2 of Algorithm 2; on a quadratic it is that of Algorithm 1."""
+        return self.posterior_mean(x, tau)
+
+    def log_mean_exp(self, mean: Any, cov: Any) -> float:
+        """log of the integral of exp(f) N(mean, cov), with +inf where it diverges.
+
+        Finite iff cov^{-1} - H is positive definite (E16).
+        """
+        mean = as_point("mean", mean, self.d)
+        root = cholesky("cov", as_covariance("cov", cov, self.d))
+        u = self._rotate(mean)
+        tilted = self._rotate_to_cov(root)
+        shrink = np.eye(self.d) - tilted.T @ (self._curvatures[:, None] * tilted)
+        try:
+            factor = np.linalg.cholesky(shrink)
+        except np.linalg.LinAlgError:
+            return np.inf
+        slope = np.linalg.solve(factor, tilted.T @ self._slopes(u))
+        log_det = 2 * np.log(np.diagonal(factor)).sum()
+        value = self._constant + self._energies(u).sum()
+        return float(value + 0.5 * slope @ slope - 0.5 * log_det)
+
+    def _growth(self, tau: float) -> Array:
+        """1 + tau lambda, refused unless positive: there Z of (2) is infinite."""
+        tau = as_variance("tau", tau)
+        growth: Array = 1.0 + tau * self._curvatures
+        if not growth.min() > 0:
+            raise NotIntegrable(
+                "local entropy is infinite: I + tau H must be positive definite, "
+                f"but tau = {tau:g} and lambda_min(H) = {self._curvatures.min():g}"
+            )
+        return growth
+
+    def _rotate(self, x: Array) -> Array:
+        return x if self._basis is None else x @ self._basis
+
+    def _rotate_back(self, u: Array) -> Array:
+        return u if self._basis is None else u @ self._basis.T
+
+    def _rotate_to_cov(self, root: Array) -> Array:
+        return root if self._basis is None else self._basis.T @ root
+
+    def _matrix(self, eigenvalues: Array, shape: tuple[int, ...]) -> Array:
+        basis = np.eye(self.d) if self._basis is None else self._basis
+        matrix = (basis * eigenvalues) @ basis.T
+        return np.broadcast_to(matrix, (*shape[:-1], self.d, self.d)).copy()

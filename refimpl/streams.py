@@ -1,0 +1,54 @@
+"""One seed, several named random streams.
+
+Each purpose has a stream of its own, so that asking one of them for more numbers, or
+adding a stream, changes none of the others.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refimpl.errors import InvalidParameter
+
+# The numbers are part of every published result: append, never renumber.
+_KEYS = {"initialisation": 0, "batches": 1, "algorithm": 2, "evaluation": 3}
+
+
+def stream(seed: int, purpose: str, *position: int) -> np.random.Generator:
+    """The generator of one purpose, and within it of one position (a run, a worker).
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    purpose : str
+        ``"initialisation"``, ``"batches"``, ``"algorithm"`` or ``"evaluation"``.
+    *position : int
+        Further indices, each combination with a stream of its own.
+
+    Raises
+    ------
+    InvalidParameter
+        If the purpose is unknown or the seed is not a whole number >= 0.
+
+    Examples
+    --------
+    >>> a = stream(7, "batches").integers(1000, size=3)
+    >>> b = stream(7, "batches").integers(1000, size=3)
+    >>> bool((a == b).all())
+    True
+    """
+    if purpose not in _KEYS:
+        known = ", ".join(_KEYS)
+        raise InvalidParameter(f"no stream is named {purpose!r}; there are {known}")
+    if not _is_index(seed) or not all(_is_index(p) for p in position):
+        raise InvalidParameter(
+            f"seed and position must be whole numbers >= 0, got {(seed, *position)}"
+        )
+    sequence = np.random.SeedSequence(seed, spawn_key=(_KEYS[purpose], *position))
+    return np.random.default_rng(sequence)
+
+
+def _is_index(value: Any) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole and value >= 0
