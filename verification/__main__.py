@@ -1,0 +1,183 @@
+"""The command line: ``verification run | list | explain | mutants``."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from verification.checks import LEVELS, all_checks, find
+from verification.connect.in_process import DEFAULT, load
+from verification.errors import OracleFault, UsageError
+from verification.mistakes import entries, kill_table
+from verification.report import json_report, kills
+from verification.report.kills import KillPrinter
+from verification.report.terminal import MEANING, Terminal, explain, listing
+from verification.runner import ExitCode, describe, run
+
+__all__ = ["main"]
+
+CODES = "exit codes: " + "; ".join(f"{int(code)} {MEANING[code]}" for code in ExitCode)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is an exception: exit code 2 means interrupted."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a seed is an integer >= 0, got {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="verification",
+        description="Judge implementations of local entropy and heat regularization.",
+        epilog=CODES,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    ids: dict[str, Any] = {
+        "metavar": "ID",
+        "help": "a check (TH1-01), a family (TH1) or a pattern",
+    }
+    report: dict[str, Any] = {
+        "metavar": "FILE",
+        "help": "write the report there as JSON",
+    }
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:  # noqa: A002
+        return commands.add_parser(
+            name, help=help, description=help, epilog=CODES, allow_abbrev=False
+        )
+
+    judge = command("run", "judge a subject")
+    judge.add_argument("ids", nargs="*", **ids)
+    judge.add_argument(
+        "--subject",
+        default=DEFAULT,
+        metavar="package.module:object",
+        help="an instance, or a class called without arguments (default: refimpl)",
+    )
+    judge.add_argument(
+        "--level",
+        action="append",
+        choices=LEVELS,
+        help="only checks of this level; repeatable",
+    )
+    judge.add_argument(
+        "--seed", type=_seed, metavar="N", help="default: fresh, and printed"
+    )
+    judge.add_argument(
+        "--allow-inconclusive",
+        action="store_true",
+        help="return 0 although a check is inconclusive",
+    )
+    judge.add_argument("--json", **report)
+    command("list", "list the checks")
+    tell = command("explain", "say what a check claims, and how it knows")
+    tell.add_argument("ids", nargs="+", **ids)
+    kill = command("mutants", "show which check catches which known mistake")
+    kill.add_argument(
+        "ids", nargs="*", metavar="ID", help="a mistake of the catalogue (T06)"
+    )
+    kill.add_argument("--json", **report)
+    return parser
+
+
+def _run(options: argparse.Namespace, terminal: Terminal) -> int:
+    place = json_report.check_path(options.json) if options.json else None
+    checks = [
+        check
+        for check in find(options.ids)
+        if not options.level or check.level in options.level
+    ]
+    subject = load(options.subject)
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    terminal.header(describe(subject), seed, checks)
+    report = run(
+        subject,
+        checks,
+        seed=seed,
+        allow_inconclusive=options.allow_inconclusive,
+        on_outcome=terminal.outcome,
+    )
+    if place is not None:
+        json_report.write(json_report.as_json(report), place)
+    terminal.footer(report)
+    return int(report.exit_code)
+
+
+def _mutants(options: argparse.Namespace, terminal: Terminal) -> int:
+    place = json_report.check_path(options.json) if options.json else None
+    wanted = entries(options.ids)
+    printer = KillPrinter(terminal)
+    printer.header()
+    table = kill_table(load(DEFAULT), wanted, printer.line)
+    printer.footer(table)
+    if place is not None:
+        json_report.write(kills.as_json(table), place)
+    return int(ExitCode.CONFORMS if table.ok else ExitCode.FAILS)
+
+
+def _perform(options: argparse.Namespace) -> int:
+    terminal = Terminal()
+    if options.command == "run":
+        return _run(options, terminal)
+    if options.command == "mutants":
+        return _mutants(options, terminal)
+    if options.command == "list":
+        terminal.say(listing(all_checks()))
+    else:
+        terminal.say("\n\n".join(explain(check) for check in find(options.ids)))
+    return int(ExitCode.CONFORMS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code, see `verification.runner.ExitCode`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        _tolerate(stream)
+    try:
+        return _perform(_parser().parse_args(argv))
+    except UsageError as exc:
+        return _complain(str(exc), ExitCode.USAGE)
+    except OracleFault as exc:
+        return _complain(f"{exc}: trust no verdict", ExitCode.ORACLE_FAULT)
+    except KeyboardInterrupt:
+        return _complain("interrupted", ExitCode.INTERRUPTED)
+    except Exception:
+        # exit code 1 would blame the subject for a defect of the judge
+        traceback.print_exc()
+        return _complain("the judge itself failed", ExitCode.ORACLE_FAULT)
+
+
+def _tolerate(stream: Any) -> None:
+    """Let a terminal that lacks a character show another one."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+
+
+def _complain(sentence: str, code: ExitCode) -> int:
+    print(f"verification: {sentence}", file=sys.stderr)
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

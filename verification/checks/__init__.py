@@ -1,0 +1,30 @@
+"""The checks: one module per part of the paper.
+
+A check reaches an implementation only through the `Witness` it is given.
+"""
+
+from verification.checks._check import (
+    LEVELS,
+    ORDER,
+    REGISTRY,
+    ROUTES,
+    Check,
+    all_checks,
+    check,
+    find,
+)
+from verification.checks._judge import Outcome, Verdict, run_check
+
+__all__ = [
+    "LEVELS",
+    "ORDER",
+    "REGISTRY",
+    "ROUTES",
+    "Check",
+    "Outcome",
+    "Verdict",
+    "all_checks",
+    "check",
+    "find",
+    "run_check",
+]

@@ -1,0 +1,172 @@
+"""One check, one subject, one verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from verification.checks._check import Check
+from verification.errors import NotRun, OracleFault, SubjectFault, in_one_line
+from verification.evidence.comparison import Finding
+from verification.subject import Witness
+
+__all__ = ["Outcome", "Verdict", "run_check"]
+
+
+class Verdict(StrEnum):
+    """What a check says of a subject."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_RUN = "NOT-RUN"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A check's verdict and its evidence.
+
+    Attributes
+    ----------
+    check : Check
+        What was run.
+    verdict : Verdict
+        What it says.
+    findings_count, failures : int
+        Comparisons made, and those beyond their tolerance.
+    cases_run : int
+        Cases that were run to their end.
+    worst : Finding or None
+        The comparison of the largest error-to-tolerance ratio, failures first.
+    worst_case : str
+        The label of its case.
+    not_run : tuple of (str, str)
+        Label and reason of each case that was not run.
+    message : str
+        What else explains the verdict: a fault, or why nothing was run.
+    seconds : float
+        Wall-clock time.
+    calls : mapping of str to int
+        The subject's methods that were called, and how often.
+    """
+
+    check: Check
+    verdict: Verdict
+    findings_count: int = 0
+    failures: int = 0
+    cases_run: int = 0
+    worst: Finding | None = None
+    worst_case: str = ""
+    not_run: tuple[tuple[str, str], ...] = ()
+    message: str = ""
+    seconds: float = 0.0
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Tally:
+    """What has been found so far."""
+
+    findings: int = 0
+    failures: int = 0
+    cases_run: int = 0
+    worst: Finding | None = None
+    worst_case: str = ""
+    not_run: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, finding: Finding, label: str) -> None:
+        self.findings += 1
+        self.failures += not finding.ok
+        if self.worst is None or _badness(finding) > _badness(self.worst):
+            self.worst, self.worst_case = finding, label
+
+    def verdict(self) -> Verdict:
+        if self.failures or self.faults:
+            return Verdict.FAIL
+        return Verdict.PASS if self.cases_run else Verdict.NOT_RUN
+
+    def message(self) -> str:
+        if self.faults:
+            more = len(self.faults) - 1
+            return self.faults[0] + (f" (and {more} more such cases)" if more else "")
+        if not self.cases_run:
+            return "; ".join(dict.fromkeys(reason for _, reason in self.not_run))
+        return ""
+
+
+def _badness(finding: Finding) -> tuple[bool, float]:
+    return not finding.ok, finding.ratio
+
+
+def run_check(check: Check, witness: Witness) -> Outcome:
+    """Run every case of a check.
+
+    Parameters
+    ----------
+    check : Check
+        What to run.
+    witness : Witness
+        The subject.
+
+    Raises
+    ------
+    OracleFault
+        If the check itself is broken: it raised, compared nothing, or never asked
+        the subject.
+    """
+    start = time.perf_counter()
+    before = witness.calls.copy()
+    tally = _Tally()
+    missing = [name for name in check.needs if not witness.provides(name)]
+    if missing:
+        message = f"the subject does not provide {', '.join(missing)}"
+        return Outcome(check, Verdict.NOT_RUN, message=message)
+    try:
+        cases = check.cases
+    except Exception as exc:
+        raise _broken(check, "its cases", exc) from exc
+    for case in cases:
+        _run_case(check, case, witness, tally)
+    return Outcome(
+        check=check,
+        verdict=tally.verdict(),
+        findings_count=tally.findings,
+        failures=tally.failures,
+        cases_run=tally.cases_run,
+        worst=tally.worst,
+        worst_case=tally.worst_case,
+        not_run=tuple(tally.not_run),
+        message=tally.message(),
+        seconds=time.perf_counter() - start,
+        calls=dict(witness.calls - before),
+    )
+
+
+def _run_case(check: Check, case: Any, witness: Witness, tally: _Tally) -> None:
+    calls, findings = witness.calls.total(), tally.findings
+    try:
+        for finding in check.body(witness, case):
+            if not isinstance(finding, Finding):
+                raise TypeError(f"a check yields findings, got {finding!r}")
+            tally.add(finding, case.label)
+    except NotRun as reason:
+        tally.not_run.append((case.label, str(reason)))
+        return
+    except SubjectFault as fault:
+        tally.faults.append(f"{case.label}: {fault}")
+        return
+    except Exception as exc:
+        raise _broken(check, f"case {case.label!r}", exc) from exc
+    if tally.findings == findings:
+        raise OracleFault(f"{check.id}, case {case.label!r}: nothing was compared")
+    if witness.calls.total() == calls:
+        raise OracleFault(f"{check.id}, case {case.label!r}: never asked the subject")
+    tally.cases_run += 1
+
+
+def _broken(check: Check, where: str, exc: Exception) -> OracleFault:
+    return OracleFault(f"{check.id}, {where}: the check raised {in_one_line(exc)}")

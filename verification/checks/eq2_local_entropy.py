@@ -1,0 +1,328 @@
+"""Local entropy (2): values, limits, tails, metamorphic relations, flow, semigroup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from verification import problems as P
+from verification.checks._check import check
+from verification.checks._kit import (
+    EXACT,
+    RUNNING,
+    TEN_DIGITS,
+    Truth,
+    closed,
+    integrated,
+    size,
+)
+from verification.evidence.comparison import Finding, agree, not_above, not_below
+from verification.losses import GaussianMixture, Quadratic, from_json
+from verification.problems import Problem, at
+from verification.subject import Witness
+from verification.truth import algebra as la
+from verification.truth import closed_forms as cf
+from verification.truth import quadrature
+
+
+def _value(w: Witness, p: Problem, truth: Truth, what: str = "F_tau") -> Finding:
+    measured = w.local_entropy(p.loss, p.x, p.tau)
+    return agree(what, measured, truth.value, truth.tolerance(w))
+
+
+@check(
+    "EQ2-01",
+    paper="(2)",
+    claim="local entropy of a quadratic, indefinite ones among them",
+    truth="c + (x-m)'HK(x-m)/2 + log det(I+tau H)/2, K = (I+tau H)^-1",
+    route="CF",
+    tolerance=RUNNING,
+    mistakes=("T01", "T02", "T03"),
+    needs=("local_entropy",),
+    cases=P.QUADRATICS,
+)
+def quadratic(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield _value(w, p, closed(cf.local_entropy, p.loss, p.x, p.tau))
+
+
+@check(
+    "EQ2-02",
+    paper="(2)",
+    claim="local entropy of a Gaussian mixture",
+    truth="-log sum w_k N(x; m_k, S_k + tau I)",
+    route="CF",
+    tolerance=RUNNING,
+    mistakes=("T01", "T02", "T03"),
+    needs=("local_entropy",),
+    cases=P.MIXTURES,
+)
+def mixture(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield _value(w, p, closed(cf.local_entropy, p.loss, p.x, p.tau))
+
+
+@check(
+    "EQ2-03",
+    paper="(2)",
+    claim="local entropy of double wells, waves and Gaussian wells",
+    truth="trapezoidal rule that resolves the loss, two steps; Gauss-Legendre panels",
+    route="MP2",
+    tolerance=TEN_DIGITS,
+    mistakes=("T01", "T02", "T03", "T13", "T14"),
+    needs=("local_entropy",),
+    cases=P.PLAIN,
+)
+def no_closed_form(w: Witness, p: Problem) -> Iterator[Finding]:
+    truth = quadrature.local_entropy(p.loss, p.x, p.tau)
+    yield _value(w, p, integrated(truth, 1 + abs(float(truth.value))))
+
+
+def _expansion(ctx: Any, loss: Any, x: Any, tau: float) -> Any:
+    """f + tau (laplacian f - |grad f|^2) / 2."""
+    slope = cf.gradient(ctx, loss, x)
+    bend = la.trace(ctx, cf.hessian(ctx, loss, x))
+    curvature = bend - ctx.dot(slope, slope)
+    return cf.value(ctx, loss, x) + ctx.number(tau) * curvature / 2
+
+
+@check(
+    "EQ2-04",
+    paper="section 2.1",
+    claim="F = f + tau (Lf - |grad f|^2)/2 + O(tau^2) as tau -> 0, and grad F -> 0 as "
+    "tau -> inf (E3: F itself need not settle)",
+    truth="the expansion, observed order 2; |grad F| <= (|x| + |E_q X|) / tau",
+    route="CF",
+    tolerance="order within 0.1 (the next order at tau = 2^-9), gradients: " + RUNNING,
+    mistakes=("T03", "T05"),
+    needs=("local_entropy", "local_entropy_gradient"),
+    cases=(
+        at("quadratic d=2", P.QUADRATIC_2, 2.0**-9),
+        at("mixture d=1", P.MIXTURE_1, 2.0**-9),
+        at("mixture d=2", P.MIXTURE_2, 2.0**-9),
+    ),
+)
+def limits(w: Witness, p: Problem) -> Iterator[Finding]:
+    rests = []
+    for tau in (p.tau, p.tau / 2):
+        value = w.local_entropy(p.loss, p.x, tau)
+        start = closed(_expansion, p.loss, p.x, tau)
+        rests.append(abs(value - float(start.value)))
+    order = math.log2(rests[0] / rests[1]) if rests[0] and rests[1] else math.nan
+    yield agree("observed order of F - expansion in tau", order, 2.0, 0.1)
+    for tau in (2.0**20, 2.0**40):
+        truth = closed(cf.local_entropy_gradient, p.loss, p.x, tau)
+        slope = w.local_entropy_gradient(p.loss, p.x, tau)
+        yield agree(
+            f"grad F at tau = {tau:.0e}", slope, truth.value, truth.tolerance(w)
+        )
+        reach = size(p.x) + size(cf.posterior_mean(EXACT, p.loss, p.x, tau))
+        yield not_above("tau |grad F|", tau * size(list(slope)), reach, 1e-6 * reach)
+
+
+@check(
+    "EQ2-05",
+    paper="(2), (12), (15)",
+    claim="nothing under- or overflows in the far tail x = (60, -45)",
+    truth="closed forms in 40 digits",
+    route="CF",
+    tolerance=RUNNING,
+    mistakes=("T11",),
+    needs=("local_entropy", "local_entropy_gradient", "posterior_mean"),
+    cases=(
+        at("quadratic d=2", P.QUADRATIC_2, 0.25, (60, -45)),
+        at("mixture d=2", P.MIXTURE_2, 0.25, (60, -45)),
+        at("mixture d=1", P.MIXTURE_1, 0.125, (-60,)),
+    ),
+)
+def far_tail(w: Witness, p: Problem) -> Iterator[Finding]:
+    for name, formula, ask in (
+        ("F_tau", cf.local_entropy, w.local_entropy),
+        ("grad F_tau", cf.local_entropy_gradient, w.local_entropy_gradient),
+        ("E_q X", cf.posterior_mean, w.posterior_mean),
+    ):
+        truth = closed(formula, p.loss, p.x, p.tau)
+        measured = ask(p.loss, p.x, p.tau)
+        yield agree(name, measured, truth.value, truth.tolerance(w))
+
+
+def _metamorphic_cases() -> tuple[Problem, ...]:
+    """A base problem and a changed one whose local entropy is the same plus `rise`."""
+    base = at("quadratic d=2", P.QUADRATIC_2, 0.75)
+    mixed = at("mixture d=3", P.MIXTURE_3, 1.25)
+    constant = at("constant d=3", P.CONSTANT_3, 0.75)
+    cases = [Problem("constant d=3", constant.loss, constant.x, 0.75, {"base": None})]
+    for rise in (800.0, -800.0):
+        raised = from_json({**base.loss.to_json(), "c": 0.375 + rise})
+        more = {"base": base, "rise": rise}
+        cases.append(
+            Problem(f"quadratic d=2, f {rise:+g}", raised, base.x, base.tau, more)
+        )
+    for problem in (base, mixed):
+        more = {"base": problem, "rise": 0.0}
+        for name, change in (("moved", _moved), ("turned", _turned)):
+            loss, x = change(problem)
+            label = f"{problem.label}, {name}"
+            cases.append(Problem(label, loss, x, problem.tau, more))
+    return tuple(cases)
+
+
+def _moved(p: Problem) -> tuple[Any, tuple[float, ...]]:
+    shift = np.array([2.0, -0.5, 1.75])[: p.d]
+    data: Any = p.loss
+    x = tuple(np.array(p.x) + shift)
+    if data.kind == "quadratic":
+        return Quadratic(data.H, data.m + shift, data.c), x
+    return GaussianMixture(data.weights, data.means + shift, data.covariances), x
+
+
+def _turned(p: Problem) -> tuple[Any, tuple[float, ...]]:
+    """A cyclic permutation of the axes with a reflection: exact in floating point."""
+    turn = np.roll(np.eye(p.d), 1, axis=0)
+    turn[0] *= -1
+    data: Any = p.loss
+    x = tuple(turn @ np.array(p.x))
+    if data.kind == "quadratic":
+        return Quadratic(turn @ data.H @ turn.T, turn @ data.m, data.c), x
+    covariances = turn @ data.covariances @ turn.T
+    return GaussianMixture(data.weights, data.means @ turn.T, covariances), x
+
+
+@check(
+    "EQ2-06",
+    paper="(2)",
+    claim="f = c gives F = c; F moves, turns and rises (by +-800) with f",
+    truth="the base problem's closed form",
+    route="MET CF",
+    tolerance=RUNNING + " of the changed problem",
+    mistakes=("T02",),
+    needs=("local_entropy",),
+    cases=_metamorphic_cases,
+)
+def metamorphic(w: Witness, p: Problem) -> Iterator[Finding]:
+    changed = closed(cf.local_entropy, p.loss, p.x, p.tau)
+    base = p.more["base"]
+    if base is None:
+        yield _value(w, p, Truth(p.loss.c, changed.scale), "F of a constant")
+        return
+    expected = cf.local_entropy(EXACT, base.loss, base.x, base.tau)
+    yield _value(w, p, Truth(expected + EXACT.number(p.more["rise"]), changed.scale))
+
+
+def _flow(ctx: Any, loss: Any, x: Any, tau: float) -> Any:
+    """(laplacian F - |grad F|^2) / 2, from Cov_q and the gradient."""
+    covariance = cf.posterior_covariance(ctx, loss, x, tau)
+    slope = cf.local_entropy_gradient(ctx, loss, x, tau)
+    t = ctx.number(tau)
+    spread = la.trace(ctx, covariance)
+    return ((len(x) - spread / t) / t - ctx.dot(slope, slope)) / 2
+
+
+def _derivative_in_tau(formula: Any, p: Problem) -> Any:
+    mp = EXACT.mp
+    return mp.diff(lambda t: formula(EXACT, p.loss, p.x, t), mp.mpf(p.tau))
+
+
+@check(
+    "EQ2-07",
+    paper="section 2.2, [4]",
+    claim="dF/dtau = (LF - |grad F|^2)/2, the viscous Hamilton-Jacobi flow",
+    truth="numerical derivative of the closed form in tau, 40 digits",
+    route="ID",
+    tolerance=RUNNING + " of the right-hand side",
+    mistakes=("T05", "T19"),
+    needs=("local_entropy_gradient", "posterior_covariance"),
+    cases=P.CONJUGATE,
+)
+def hamilton_jacobi(w: Witness, p: Problem) -> Iterator[Finding]:
+    slope = w.local_entropy_gradient(p.loss, p.x, p.tau)
+    covariance = w.posterior_covariance(p.loss, p.x, p.tau)
+    laplacian = (p.d - np.trace(covariance) / p.tau) / p.tau
+    right = closed(_flow, p.loss, p.x, p.tau)
+    yield agree(
+        "(LF - |grad F|^2)/2",
+        0.5 * (laplacian - slope @ slope),
+        _derivative_in_tau(cf.local_entropy, p),
+        right.tolerance(w) + 1e-15,
+        "mp.diff is good to some twenty digits",
+    )
+
+
+def _semigroup_cases() -> tuple[Problem, ...]:
+    """Losses that stay in their family, with data still exact after the first stage."""
+    mixed = at("mixture d=2", P.MIXTURE_2, 0.75)
+    data: Any = mixed.loss
+    wide = GaussianMixture(data.weights, data.means, data.covariances + 0.5 * np.eye(2))
+    rounded = Quadratic([1.5, 0.5, -0.25], [0.25, -0.5, 1.125], -0.25)
+    flatter = Quadratic([0.375, 0.25, -0.5], [0.25, -0.5, 1.125], -0.25)
+    bowl = at("diagonal quadratic d=3", rounded, 0.625)
+    mixed.more.update(first=0.5, loss=wide, log_det=(1,))
+    bowl.more.update(first=2.0, loss=flatter, log_det=(4, 2, 0.5))
+    return mixed, bowl
+
+
+@check(
+    "EQ2-08",
+    paper="section 2.2, [4]",
+    claim="local entropy of local entropy: tau1 then tau2 is tau1 + tau2",
+    truth="closed form at tau1 + tau2",
+    route="ID",
+    tolerance=RUNNING,
+    mistakes=("T03",),
+    needs=("local_entropy",),
+    cases=_semigroup_cases,
+)
+def semigroup(w: Witness, p: Problem) -> Iterator[Finding]:
+    first, loss = p.more["first"], p.more["loss"]
+    truth = closed(cf.local_entropy, p.loss, p.x, first + p.tau)
+    lift = sum(EXACT.log(EXACT.number(g)) for g in p.more["log_det"]) / 2
+    second = closed(cf.local_entropy, loss, p.x, p.tau)
+    value = w.local_entropy(loss, p.x, p.tau)
+    yield agree("two stages", value, truth.value - lift, second.tolerance(w))
+    value = w.local_entropy(p.loss, p.x, first + p.tau)
+    yield agree("one stage", value, truth.value, truth.tolerance(w))
+
+
+@check(
+    "EQ2-09",
+    paper="(2), (8), (13)",
+    claim="min f <= F <= F^H; on quadratics F^H - F = KL(phi || q)",
+    truth="KL of Gaussians in closed form; the height of the mixture's density",
+    route="ID",
+    tolerance=RUNNING + " of both",
+    mistakes=("T01", "T02", "T08"),
+    needs=("local_entropy", "heat"),
+    cases=(*P.QUADRATICS[:2], *P.QUADRATICS[3:6], P.MIXTURES[0], P.MIXTURES[1]),
+)
+def jensen(w: Witness, p: Problem) -> Iterator[Finding]:
+    low, high = w.local_entropy(p.loss, p.x, p.tau), w.heat(p.loss, p.x, p.tau)
+    entropy = closed(cf.local_entropy, p.loss, p.x, p.tau)
+    loss: Any = p.loss
+    if loss.kind == "gaussian_mixture":
+        heat = integrated(quadrature.heat(loss, p.x, p.tau), 1 + abs(high))
+        floor = -math.log(
+            sum(
+                weight / math.sqrt(np.linalg.det(2 * math.pi * S))
+                for weight, S in zip(loss.weights, loss.covariances, strict=True)
+            )
+        )
+    else:
+        heat = closed(cf.heat, loss, p.x, p.tau)
+        gap = _gap(p)
+        slack = entropy.tolerance(w) + heat.tolerance(w)
+        yield agree("F^H - F", high - low, gap, slack)
+        minimum = getattr(loss, "m", None)
+        if minimum is None:
+            minimum = np.linalg.lstsq(loss.A, loss.b)[0]
+        floor = float(loss(minimum))
+    slack = entropy.tolerance(w) + heat.tolerance(w)
+    yield not_below("F^H - F", high - low, 0.0, slack)
+    yield not_below("F - min f", low, floor, slack + 1e-14 * abs(floor))
+
+
+def _gap(p: Problem) -> Any:
+    mean = cf.posterior_mean(EXACT, p.loss, p.x, p.tau)
+    covariance = cf.posterior_covariance(EXACT, p.loss, p.x, p.tau)
+    round_ = la.identity(EXACT, p.d, EXACT.number(p.tau))
+    return cf.kl_gaussian(EXACT, p.x, round_, mean, covariance)

@@ -1,0 +1,269 @@
+"""What goes to a subject and what comes back: copies, and answers in form."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verification.errors import SubjectFault, in_one_line
+
+__all__ = ["RESULT_KINDS", "SHAPES", "Handed", "answer"]
+
+#: Parameters handed over as float64 arrays, as floats, as integers.
+ARRAYS = frozenset(
+    {"x", "y", "x0", "start", "draws", "step_sizes", "images"}
+    | {"mean0", "cov0", "mean1", "cov1"}
+)
+FLOATS = frozenset({"tau", "tau0", "tau1"})
+COUNTS = frozenset(
+    {"k", "updates", "count", "total", "size", "n"}
+    | {"samples", "inner_samples", "workers"}
+)
+
+#: The form of each method's answer.
+RESULT_KINDS = {
+    "local_entropy": "scalar",
+    "local_entropy_gradient": "vector",
+    "posterior_mean": "vector",
+    "posterior_covariance": "matrix",
+    "heat": "scalar",
+    "heat_gradient": "vector",
+    "heat_proximal_point": "vector",
+    "kl_gaussian": "scalar",
+    "minimise_local_entropy": "trajectory",
+    "minimise_heat": "trajectory",
+    "majoriser": "scalar",
+    "heat_majoriser": "scalar",
+    "scoping": "scalar",
+    "step_schedule": "schedule",
+    "network_loss_and_gradient": "scalar and vector",
+    "minibatch_indices": "indices",
+    "sgld_mean": "replicates",
+    "importance_mean": "replicates",
+    "robbins_monro": "replicates",
+    "sgld_trace": "chain",
+    "robbins_monro_trace": "path",
+    "importance_weights": "weights",
+    "train": "run",
+}
+
+Shape = tuple[int | None, ...]  # None: any length
+
+
+def _dimension(values: Mapping[str, Any]) -> int:
+    for name in ("x", "x0", "parameters"):
+        if name in values:
+            return int(np.size(values[name]))
+    raise LookupError("no argument tells the dimension")
+
+
+def _run_shape(values: Mapping[str, Any]) -> Shape:
+    given = [values[name] for name in ("batches", "draws") if values[name] is not None]
+    return (len(given[0]) + 1 if given else None, _dimension(values))
+
+
+#: The shape of an answer, from the arguments.
+SHAPES: dict[str, Callable[[Mapping[str, Any]], Shape]] = {
+    "scalar": lambda _: (),
+    "vector": lambda a: (_dimension(a),),
+    "matrix": lambda a: (_dimension(a), _dimension(a)),
+    "trajectory": lambda a: (a["updates"] + 1, _dimension(a)),
+    "schedule": lambda a: (a["count"],),
+    "indices": lambda a: (a["batches"], a["size"]),
+    "replicates": lambda a: (a["n"], _dimension(a)),
+    "chain": lambda a: (a["n"], len(a["step_sizes"]), _dimension(a)),
+    "path": lambda a: (a["n"], len(a["step_sizes"]) + 1, _dimension(a)),
+    "weights": lambda a: (a["n"], a["samples"]),
+    "run": _run_shape,
+}
+
+
+class Handed:
+    """The arguments of one call: the subject's own copies, and what they were.
+
+    Parameters
+    ----------
+    method : function
+        The method of `Subject`, which names the parameters.
+    args, kwargs : tuple, dict
+        What the check passes.  Only these are handed over, so that a subject need
+        not know the keywords a check does not use.
+
+    Attributes
+    ----------
+    args, kwargs : tuple, dict
+        What the subject gets.
+    values : dict
+        Every argument by name, defaults included, out of the subject's reach.
+    """
+
+    def __init__(
+        self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        bound = inspect.signature(method).bind(None, *args, **kwargs)
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = _plain(name, value)
+        complete = inspect.BoundArguments(bound.signature, dict(bound.arguments))
+        complete.apply_defaults()
+        self.values = dict(complete.arguments)
+        self._pairs: list[tuple[str, NDArray[Any], NDArray[Any]]] = []
+        for name, value in bound.arguments.items():
+            if name != "loss":
+                bound.arguments[name] = self._copy(name, value)
+        self._loss = self.values.get("loss")
+        self._fields = {
+            name: (array, array.copy(), array.flags.writeable)
+            for name, array in _fields(self._loss)
+        }
+        self.args, self.kwargs = bound.args[1:], bound.kwargs
+
+    def _copy(self, path: str, value: Any) -> Any:
+        """A copy of `value` whose arrays are fresh, writable and remembered."""
+        if isinstance(value, np.ndarray):
+            fresh = value.copy(order="C")
+            self._pairs.append((path, value, fresh))
+            return fresh
+        if isinstance(value, list | tuple):
+            copies = [self._copy(f"{path}[{i}]", v) for i, v in enumerate(value)]
+            return copies if isinstance(value, list) else tuple(copies)
+        if isinstance(value, dict):
+            return {k: self._copy(f"{path}[{k!r}]", v) for k, v in value.items()}
+        return value
+
+    def changed(self) -> list[str]:
+        """Names of the changed arguments; a changed loss is put right again.
+
+        The loss is shared by many calls: without the repair one bad method would
+        be blamed for what later ones answer.
+        """
+        names = [path for path, old, new in self._pairs if not _identical(old, new)]
+        for name, (array, saved, writeable) in self._fields.items():
+            if getattr(self._loss, name, None) is array and _identical(saved, array):
+                array.setflags(write=writeable)
+                continue
+            names.append(f"loss.{name}")
+            _restore(self._loss, name, array, saved)
+            array.setflags(write=writeable)
+        return names
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A check's argument in the form the protocol promises."""
+    if value is None:
+        return None
+    if name in FLOATS:
+        return float(value)
+    if name in COUNTS:
+        return operator.index(value)
+    if name == "draws" and isinstance(value, list | tuple):  # one array per update
+        return [np.array(array, dtype=np.float64) for array in value]
+    if name in ARRAYS:
+        return np.array(value, dtype=np.float64)
+    if isinstance(value, np.ndarray):
+        integer = value.dtype.kind in "iu"
+        return np.array(value, dtype=np.int64 if integer else np.float64)
+    return value
+
+
+def _fields(loss: object) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays a loss holds, by name."""
+    names = {field.name for field in fields(loss)} if is_dataclass(loss) else set()
+    for name in sorted(names | set(getattr(loss, "__dict__", {}))):
+        value = getattr(loss, name, None)
+        if isinstance(value, np.ndarray):
+            yield name, value
+
+
+def _identical(old: NDArray[Any], new: NDArray[Any]) -> bool:
+    return (
+        old.shape == new.shape
+        and old.dtype == new.dtype
+        and old.tobytes() == new.tobytes()
+    )
+
+
+def _restore(loss: object, name: str, array: NDArray[Any], saved: NDArray[Any]) -> None:
+    """Put the field back, in the same memory where that is possible."""
+    if array.shape == saved.shape:
+        with contextlib.suppress(ValueError):  # a view of frozen memory
+            array.setflags(write=True)
+            array[...] = saved
+    object.__setattr__(loss, name, array if _identical(saved, array) else saved)
+
+
+def answer(name: str, result: Any, values: Mapping[str, Any]) -> Any:
+    """A method's answer in form: a float, an array, or a pair of both.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    result : object
+        What the subject returned.
+    values : mapping
+        The arguments, which fix the shape.
+
+    Raises
+    ------
+    SubjectFault
+        If the answer is not real numbers of the expected shape.
+    """
+    kind = RESULT_KINDS[name]
+    if kind != "scalar and vector":
+        return _in_form(name, kind, result, values)
+    try:
+        first, second = result
+    except (TypeError, ValueError):
+        raise SubjectFault(
+            f"{name} returned {_said(result)}, expected a pair (value, gradient)"
+        ) from None
+    return (
+        _in_form(f"{name} (value)", "scalar", first, values),
+        _in_form(f"{name} (gradient)", "vector", second, values),
+    )
+
+
+def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> Any:
+    try:
+        array = np.asarray(result)
+    except Exception as exc:
+        raise SubjectFault(
+            f"{name} returned {_said(result)}, which is no array: {in_one_line(exc)}"
+        ) from exc
+    if array.dtype.kind == "O" and all(isinstance(v, Real) for v in array.flat):
+        array = array.astype(np.float64)  # Fractions, mpmath numbers, long integers
+    if array.dtype.kind == "c":
+        raise SubjectFault(f"{name} returned complex numbers, expected real ones")
+    allowed = "iu" if kind == "indices" else "iuf"
+    if array.dtype.kind not in allowed:
+        wanted = "integers" if kind == "indices" else "real numbers"
+        raise SubjectFault(f"{name} returned {_said(result)}, expected {wanted}")
+    shape = SHAPES[kind](values)
+    if kind == "scalar":
+        if array.size != 1:
+            raise SubjectFault(f"{name} returned shape {array.shape}, expected a float")
+        return float(array.item())
+    if not _fits(array.shape, shape):
+        wanted = str(shape).replace("None", "K + 1")
+        raise SubjectFault(f"{name} returned shape {array.shape}, expected {wanted}")
+    return np.array(array, dtype=np.int64 if kind == "indices" else np.float64)
+
+
+def _fits(obtained: tuple[int, ...], expected: Shape) -> bool:
+    return len(obtained) == len(expected) and all(
+        want is None or got == want
+        for got, want in zip(obtained, expected, strict=True)
+    )
+
+
+def _said(result: object) -> str:
+    text = " ".join(repr(result).split())
+    return f"{type(result).__name__} {text if len(text) <= 60 else text[:59] + '…'}"

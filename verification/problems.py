@@ -1,0 +1,144 @@
+"""The problems that the checks run on.
+
+All inputs are dyadic rationals of few digits, so that every subject starts from the
+same numbers, also in single precision.  None is symmetric, diagonal, one-dimensional
+or at tau = 1 for all of a check's cases: each such choice hides some mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from verification.losses import (
+    Constant,
+    GaussianMixture,
+    GaussianWells,
+    LeastSquares,
+    Linear,
+    LossData,
+    Quadratic,
+    Quartic,
+    Trigonometric,
+)
+
+__all__ = ["Problem", "at"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A loss, a centre x and a variance tau, with a label for reports.
+
+    `loss` is loss data or None; `more` holds what a check adds of its own.
+    """
+
+    label: str
+    loss: Any
+    x: tuple[float, ...] = ()
+    tau: float = 0.75
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def d(self) -> int:
+        """The number of parameters."""
+        return len(self.x)
+
+
+QUADRATIC_1 = Quadratic([[1.25]], [0.5], -0.75)
+QUADRATIC_2 = Quadratic([[2.0, 0.625], [0.625, 0.875]], [0.3125, -0.8125], 0.375)
+INDEFINITE_3 = Quadratic(
+    [[1.5, 0.5, -0.25], [0.5, -0.375, 0.125], [-0.25, 0.125, 0.75]],
+    [0.25, -0.5, 1.125],
+    -0.25,
+)
+DIAGONAL_3 = Quadratic([0.5, 2.25, 0.125], [-0.375, 0.5, 1.0], 1.5)
+SCALAR_2 = Quadratic(1.75, [0.5, -1.25], 0.25)
+STIFF_2 = Quadratic([[9.0, 2.5], [2.5, 5.0]], [0.3125, -0.8125], 0.375)
+LINEAR_2 = Linear([0.75, -1.5], 0.625)
+CONSTANT_3 = Constant(-1.375, 3)
+LEAST_SQUARES_2 = LeastSquares(
+    [
+        [1.0, 0.5],
+        [-0.75, 1.25],
+        [0.25, -1.5],
+        [1.5, 1.0],
+        [-0.5, 0.375],
+        [0.875, -0.25],
+    ],
+    [0.5, -1.0, 1.75, 0.25, -0.625, 1.125],
+)
+LEAST_SQUARES_3 = LeastSquares(
+    [[1.0, 0.5, -0.25], [-0.75, 1.25, 0.5], [0.25, -1.5, 1.0], [1.5, 1.0, 0.75]],
+    [0.5, -1.0, 1.75, 0.25],
+)
+MIXTURE_1 = GaussianMixture([0.375, 0.625], [[-1.25], [0.875]], [[[0.25]], [[0.5625]]])
+MIXTURE_2 = GaussianMixture(
+    [0.25, 0.4375, 0.3125],
+    [[-1.0, 0.75], [1.25, 0.5], [0.25, -1.5]],
+    [
+        [[0.5, 0.125], [0.125, 0.375]],
+        [[0.75, -0.25], [-0.25, 0.5]],
+        [[0.375, 0.0625], [0.0625, 0.625]],
+    ],
+)
+MIXTURE_3 = GaussianMixture(
+    [0.375, 0.625],
+    [[-0.75, 0.5, 1.0], [1.0, -0.25, -0.5]],
+    [
+        [[0.75, 0.25, -0.125], [0.25, 0.5, 0.125], [-0.125, 0.125, 0.625]],
+        [[0.5, -0.125, 0.0625], [-0.125, 0.875, 0.25], [0.0625, 0.25, 0.375]],
+    ],
+)
+BIMODAL_1 = GaussianMixture([0.5625, 0.4375], [[-1.5], [1.5]], [[[0.125]], [[0.125]]])
+WELLS_1 = GaussianWells([1.5, 0.75], [[-1.0], [1.25]], [[[0.0625]], [[0.5]]], 0.5)
+WELLS_2 = GaussianWells(
+    [1.25, 0.875],
+    [[-0.75, 0.5], [1.0, -0.25]],
+    [[[0.25, 0.0625], [0.0625, 0.1875]], [[0.75, -0.25], [-0.25, 1.0]]],
+    -0.625,
+)
+QUARTIC_1 = Quartic([1.0], [0.25], [-1.5])
+QUARTIC_2 = Quartic([1.0, 0.5], [0.25, -0.375], [-1.5, 0.75], 0.375)
+DOUBLE_WELL_1 = Quartic([1.0], [0.0], [-6.0])
+WAVES_1 = Trigonometric([0.75, 0.375], [[2.5], [1.25]], [0.5, -1.0], 0.625, [0.25])
+WAVES_2 = Trigonometric(
+    [0.5, 0.875],
+    [[1.5, -0.75], [0.5, 2.25]],
+    [0.25, -0.625],
+    [[0.75, 0.25], [0.25, 1.125]],
+    [0.5, -0.25],
+    0.375,
+)
+
+_X = (0.8125, -1.3125, 0.4375)
+
+
+def at(label: str, loss: LossData, tau: float, x: Any = None, **more: Any) -> Problem:
+    """A problem; x is a generic point unless it is given."""
+    centre = _X[: loss.d] if x is None else tuple(float(v) for v in x)
+    return Problem(f"{label}, tau = {tau:g}", loss, centre, tau, more)
+
+
+QUADRATICS = (
+    at("quadratic d=1", QUADRATIC_1, 0.75),
+    at("quadratic d=2", QUADRATIC_2, 0.25),
+    at("indefinite quadratic d=3", INDEFINITE_3, 1.25),
+    at("diagonal quadratic d=3", DIAGONAL_3, 3.0),
+    at("scalar quadratic d=2", SCALAR_2, 0.375),
+    at("least squares d=2", LEAST_SQUARES_2, 0.75),
+    at("linear d=2", LINEAR_2, 0.375),
+)
+MIXTURES = (
+    at("mixture d=1", MIXTURE_1, 0.75),
+    at("mixture d=2", MIXTURE_2, 0.25),
+    at("mixture d=3", MIXTURE_3, 1.25),
+)
+CONJUGATE = (*QUADRATICS, *MIXTURES)
+PLAIN = (
+    at("quartic d=1", QUARTIC_1, 0.75),
+    at("quartic d=2", QUARTIC_2, 0.375),
+    at("waves d=1", WAVES_1, 0.625),
+    at("waves d=2", WAVES_2, 0.75),
+    at("wells d=1", WELLS_1, 1.25),
+    at("wells d=2", WELLS_2, 0.375),
+)

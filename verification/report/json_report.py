@@ -1,0 +1,167 @@
+"""The report for programs: strict JSON, described by ``report.schema.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from verification.checks import Outcome
+from verification.errors import UsageError
+from verification.evidence.comparison import Finding, as_array
+from verification.runner import Report
+
+__all__ = ["as_json", "check_path", "suite_version", "write"]
+
+SCHEMA = 1
+WHOLE = 64  # longest array that is written entry by entry
+HEAD = 8  # entries shown of a longer one
+
+
+def suite_version() -> str:
+    """The installed version of the suite."""
+    try:
+        return version("local-entropy-oracle")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as JSON's own types; infinities and NaN are strings."""
+    return {
+        "schema": SCHEMA,
+        "suite": {
+            "version": suite_version(),
+            "environment": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "system": platform.system(),
+            },
+            "self_check": len(report.self_check),
+            "oracle_fault": report.oracle_fault,
+            "seconds": report.seconds,
+        },
+        "subject": {
+            "name": report.subject.name,
+            "dtype": report.subject.dtype,
+            "conventions": dict(report.subject.conventions),
+            "provided": list(report.subject.provided),
+            "missing": list(report.subject.missing),
+        },
+        "seed": report.seed,
+        "levels": report.levels,
+        "exit_code": int(report.exit_code),
+        "checks": [_check(outcome) for outcome in report.outcomes],
+        "diagnosis": None,
+    }
+
+
+def _check(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.check.id,
+        "paper": outcome.check.paper,
+        "claim": outcome.check.claim,
+        "verdict": str(outcome.verdict),
+        "evidence": {
+            "cases": outcome.cases_run,
+            "not_run": [
+                {"case": label, "reason": reason} for label, reason in outcome.not_run
+            ],
+            "findings": outcome.findings_count,
+            "failures": outcome.failures,
+            "worst": _finding(outcome.worst, outcome.worst_case),
+            "message": outcome.message,
+            "calls": dict(outcome.calls),
+            "seconds": outcome.seconds,
+        },
+        "diagnosis": None,
+    }
+
+
+def _finding(finding: Finding | None, case: str) -> dict[str, Any] | None:
+    if finding is None:
+        return None
+    return {
+        "what": finding.what,
+        "case": case,
+        "relation": finding.relation,
+        "measured": _plain(finding.measured),
+        "expected": _plain(finding.expected),
+        "error": _plain(finding.error),
+        "tolerance": _plain(finding.tolerance),
+        "ratio": _plain(finding.ratio),
+        "digits": _plain(finding.digits),
+        "note": finding.note,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON numbers, rounded to doubles; long arrays by their beginning."""
+    array = as_array(value)
+    if array.ndim == 0:
+        return _number(array.item())
+    if array.size <= WHOLE:
+        return [_plain(entry) for entry in array]
+    head = [_number(entry) for entry in array.ravel()[:HEAD]]
+    return {"shape": list(array.shape), "head": head}
+
+
+def _number(value: Any) -> float | int | str:
+    if isinstance(value, int | np.integer):
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    return number if math.isfinite(number) else str(number)
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """The place of the report, found fit to be written before the run begins.
+
+    Raises
+    ------
+    UsageError
+        If nothing can be written there.
+    """
+    place = Path(path).resolve()
+    if place.exists() and not place.is_file():
+        raise UsageError(f"cannot write the report: {path} is not a regular file")
+    if not place.parent.is_dir():
+        raise UsageError(f"cannot write the report: there is no folder {place.parent}")
+    try:
+        with _draft(place).open("w"):
+            pass
+    except OSError as exc:
+        raise UsageError(f"cannot write the report to {path}: {exc.strerror}") from exc
+    _draft(place).unlink()
+    return place
+
+
+def write(data: dict[str, Any], place: Path) -> None:
+    """Write a report's data; at no moment is there half of one under its name.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written after all.
+    """
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    draft = _draft(place)
+    try:
+        draft.write_text(text + "\n", encoding="utf-8")
+        os.replace(draft, place)
+    except OSError as exc:
+        raise UsageError(f"cannot write the report to {place}: {exc.strerror}") from exc
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _draft(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}.part")

@@ -1,0 +1,272 @@
+"""The report for people: one line per check, then what it all means."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from textwrap import wrap
+from typing import Any, TextIO
+
+import mpmath
+import numpy as np
+
+from verification.checks import LEVELS, ROUTES, Check, Outcome, Verdict
+from verification.evidence.comparison import Finding, as_array
+from verification.report.json_report import suite_version
+from verification.runner import ExitCode, Report, SubjectInfo
+
+__all__ = ["Terminal", "explain", "listing"]
+
+WIDTH = 100
+COLOURS = {
+    Verdict.PASS: "32",
+    Verdict.FAIL: "31;1",
+    Verdict.INCONCLUSIVE: "33",
+    Verdict.NOT_RUN: "2",
+}
+COLUMNS = (8, 12, 8, 6, 7, 7)  # id, verdict, error/tol, digits, cases, time
+ENTRIES = 4  # entries shown of an array
+
+
+class Terminal:
+    """Prints a run as it goes.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Where to; standard output by default.  When its reader goes away the rest
+        of the run continues in silence.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        tty = self._stream.isatty()
+        self._colour = tty and not os.environ.get("NO_COLOR")
+        self.width = max(80, shutil.get_terminal_size().columns) if tty else WIDTH
+
+    def say(self, text: str = "") -> None:
+        """Print a line at once."""
+        try:
+            print(text, file=self._stream, flush=True)
+        except BrokenPipeError:
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, self._stream.fileno())
+            os.close(silence)
+
+    def header(self, subject: SubjectInfo, seed: int, checks: Iterable[Check]) -> None:
+        """Who is judged, on what."""
+        counts = Counter(check.level for check in checks)
+        levels = ", ".join(
+            f"{level} ({meaning}) {counts[level]}"
+            for level, meaning in LEVELS.items()
+            if counts[level]
+        )
+        defaults = {"subject": f"{subject.name}, {subject.dtype}", "seed": str(seed)}
+        defaults["checks"] = levels or "none"
+        self.say(f"verification {suite_version()}")
+        for name, value in defaults.items():
+            self.paragraph(f"{name:9}", value)
+        if subject.conventions:
+            said = ", ".join(f"{k} {v}" for k, v in subject.conventions.items())
+            self.paragraph("readings ", said)
+        self.say()
+        self.say(self._row("check", "verdict", "err/tol", "digits", "cases", "time"))
+        self.say("─" * self.width)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """One line, and the evidence of a failure."""
+        cells = _cells(outcome)
+        row = self._row(*cells, outcome.check.claim)
+        if self._colour:
+            verdict = str(outcome.verdict)
+            painted = f"\033[{COLOURS[outcome.verdict]}m{verdict}\033[0m"
+            row = row.replace(verdict, painted, 1)
+        self.say(row)
+        if outcome.verdict is Verdict.FAIL:
+            self._evidence(outcome)
+        elif outcome.message:
+            self.paragraph("         ", outcome.message)
+
+    def footer(self, report: Report) -> None:
+        """Levels reached, what was not run and why, and the verdict."""
+        self.say("─" * self.width)
+        run = sum(level["run"] for level in report.levels.values())
+        reached = [
+            f"{name} {level['run']}/{level['applicable']}"
+            for name, level in report.levels.items()
+            if level["applicable"]
+        ]
+        self.say(f"levels   {', '.join(reached) or 'none'} (run/applicable)")
+        counts = [f"{len(report.of(verdict))} {verdict}" for verdict in Verdict]
+        stopped = len(report.checks) - len(report.outcomes)
+        unseen = f", {stopped} not reached" if stopped else ""
+        self.say(f"checks   {run} run: {', '.join(counts)}{unseen}")
+        for name, level in report.levels.items():
+            for reason, count in level["not_run"].items():
+                said = f"{_checks(count)} of level {name} not run: {reason}"
+                self.paragraph("         ", said)
+        self._cases_not_run(report)
+        code = report.exit_code
+        self.paragraph("verdict  ", _sentence(report))
+        seconds = f"{report.seconds:.1f} s, seed {report.seed}"
+        self.say(f"{seconds}, exit code {int(code)}: {MEANING[code]}")
+
+    def _cases_not_run(self, report: Report) -> None:
+        reasons = Counter(
+            reason
+            for outcome in report.outcomes
+            if outcome.verdict is not Verdict.NOT_RUN
+            for _, reason in outcome.not_run
+        )
+        for reason, count in reasons.items():
+            cases = "1 case" if count == 1 else f"{count} cases"
+            self.paragraph("         ", f"{cases} not run in other checks: {reason}")
+
+    def _row(self, *cells: str) -> str:
+        head = "  ".join(
+            f"{cell:{'<' if place < 2 else '>'}{width}}"
+            for place, (cell, width) in enumerate(zip(cells, COLUMNS, strict=False))
+        )
+        claim = cells[len(COLUMNS)] if len(cells) > len(COLUMNS) else "claim"
+        return f"{head}  {_shortened(claim, self.width - len(head) - 2)}"
+
+    def _evidence(self, outcome: Outcome) -> None:
+        if outcome.message:
+            self.paragraph("         ", outcome.message)
+        if outcome.worst is None or outcome.worst.ok:
+            return
+        for name, value in _details(outcome, outcome.worst):
+            self.paragraph(f"           {name:10}", value)
+
+    def paragraph(self, head: str, text: str) -> None:
+        """Print a text behind a head, wrapped to the width."""
+        lines = wrap(text, self.width - len(head)) or [""]
+        self.say(head + lines[0])
+        for line in lines[1:]:
+            self.say(" " * len(head) + line)
+
+
+MEANING = {
+    ExitCode.CONFORMS: "conforms",
+    ExitCode.FAILS: "at least one check fails",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.ORACLE_FAULT: "the oracle is at fault",
+    ExitCode.USAGE: "usage, or the subject could not start",
+    ExitCode.NOTHING_RUN: "nothing was run",
+    ExitCode.INCONCLUSIVE: "nothing fails, something is inconclusive",
+}
+
+
+def _sentence(report: Report) -> str:
+    code, name = report.exit_code, report.subject.name
+    failing = ", ".join(outcome.check.id for outcome in report.of(Verdict.FAIL))
+    so_far = f" So far these fail: {failing}." if failing else ""
+    if code is ExitCode.ORACLE_FAULT:
+        return f"none, trust no verdict: {report.oracle_fault}."
+    if code is ExitCode.INTERRUPTED:
+        return f"none: the run was interrupted.{so_far}"
+    if code is ExitCode.FAILS:
+        return f"{name} does not conform: {failing}."
+    if code is ExitCode.NOTHING_RUN:
+        return f"none: nothing of what was asked can be run on {name}."
+    if code is ExitCode.INCONCLUSIVE:
+        unsure = [outcome.check.id for outcome in report.of(Verdict.INCONCLUSIVE)]
+        return f"none: nothing fails, but {', '.join(unsure)} is inconclusive."
+    passed = len(report.of(Verdict.PASS))
+    return f"{name} conforms in what was run: {_checks(passed)} passed."
+
+
+def _checks(count: int) -> str:
+    return "1 check" if count == 1 else f"{count} checks"
+
+
+def _cells(outcome: Outcome) -> tuple[str, ...]:
+    ratio = digits = cases = "–"
+    if outcome.worst is not None:
+        ratio = f"{outcome.worst.ratio:.2g}"
+        if not math.isnan(outcome.worst.digits):
+            digits = f"{outcome.worst.digits:.1f}"
+    if outcome.verdict is not Verdict.NOT_RUN:
+        cases = f"{outcome.cases_run}/{len(outcome.check.cases)}"
+    seconds = f"{outcome.seconds:.2f} s"
+    return outcome.check.id, str(outcome.verdict), ratio, digits, cases, seconds
+
+
+def _details(outcome: Outcome, worst: Finding) -> Iterable[tuple[str, str]]:
+    yield "case", outcome.worst_case
+    yield "quantity", worst.what
+    yield "measured", _shown(worst.measured)
+    yield "expected", f"{worst.relation} {_shown(worst.expected)}"
+    yield "error", f"{worst.error:.3g}, tolerance {worst.tolerance:.3g}"
+    if worst.note:
+        yield "note", worst.note
+    yield "failures", f"{outcome.failures} of {outcome.findings_count} comparisons"
+    yield "tolerance", outcome.check.tolerance
+
+
+def _shown(value: Any) -> str:
+    """A number with all its digits, or the beginning of an array."""
+    array = as_array(value)
+    if array.ndim == 0:
+        return _digits(array.item())
+    entries = [_digits(entry) for entry in array.ravel()[:ENTRIES]]
+    dots = ["…"] if array.size > ENTRIES else []
+    shape = "×".join(map(str, array.shape))
+    return f"[{', '.join(entries + dots)}] ({shape})"
+
+
+def _digits(value: Any) -> str:
+    if hasattr(value, "_mpf_"):
+        return str(mpmath.nstr(value, 20))
+    if isinstance(value, Fraction):
+        return str(mpmath.nstr(mpmath.fdiv(value.numerator, value.denominator), 17))
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def listing(checks: Iterable[Check]) -> str:
+    """One line per check: id, level, place in the paper, claim."""
+    rows = []
+    for check in checks:
+        head = f"{check.id:8}  {check.level}  {_shortened(check.paper, 26):26}  "
+        rows.append(head + _shortened(check.claim, WIDTH - len(head)))
+    return "\n".join(rows)
+
+
+def explain(check: Check) -> str:
+    """Everything a check says about itself."""
+    from verification.mistakes import CATALOGUE
+
+    routes = [code for code in ROUTES if code in check.route]
+    known = ", ".join(f"{code} = {ROUTES[code]}" for code in routes)
+    cases = ", ".join(case.label for case in check.cases)
+    entries = [
+        ("claim", check.claim),
+        ("paper", check.paper),
+        ("level", f"{check.level}, {LEVELS[check.level]}"),
+        ("losses", ", ".join(check.losses) or "none"),
+        ("cases", cases),
+        ("truth", check.truth),
+        ("route", f"{check.route} ({known})"),
+        ("tolerance", check.tolerance),
+        ("needs", ", ".join(check.needs) or "nothing"),
+    ]
+    for name in check.mistakes:
+        mistake = CATALOGUE[name]
+        entries.append(("catches", f"{name} {mistake.name}: {mistake.sentence}"))
+    if not check.mistakes:
+        entries.append(("catches", "no mistake of the catalogue"))
+    lines = [check.id]
+    for name, text in entries:
+        first, *rest = wrap(text, WIDTH - 13) or [""]
+        lines.append(f"  {name:9}  {first}")
+        lines += [" " * 13 + line for line in rest]
+    return "\n".join(lines)

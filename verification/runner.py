@@ -1,0 +1,222 @@
+"""A whole run: the judge examines itself, then the subject."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from verification.checks import LEVELS, Check, Outcome, Verdict, run_check
+from verification.errors import OracleFault, in_one_line
+from verification.evidence.comparison import Finding
+from verification.subject import METHODS, Witness
+
+__all__ = ["ExitCode", "Report", "SubjectInfo", "describe", "run", "self_check"]
+
+INTERRUPTED = "interrupted"
+SELF_CHECK_FAILED = "the oracle's own self-check failed"
+
+
+class ExitCode(IntEnum):
+    """What the command line returns."""
+
+    CONFORMS = 0
+    FAILS = 1
+    INTERRUPTED = 2
+    ORACLE_FAULT = 3
+    USAGE = 4
+    NOTHING_RUN = 5
+    INCONCLUSIVE = 6
+
+
+@dataclass(frozen=True)
+class SubjectInfo:
+    """Who is judged, and what of the protocol it provides."""
+
+    name: str
+    dtype: str
+    conventions: dict[str, str]
+    provided: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def describe(subject: object) -> SubjectInfo:
+    """Name, dtype, conventions and methods of a subject.
+
+    Raises
+    ------
+    CannotStart
+        If it declares a dtype or a convention that does not exist.
+    """
+    witness = Witness(subject)
+    return SubjectInfo(
+        witness.name,
+        witness.dtype,
+        witness.conventions,
+        tuple(name for name in METHODS if witness.provides(name)),
+        tuple(name for name in METHODS if not witness.provides(name)),
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found.
+
+    Attributes
+    ----------
+    subject : SubjectInfo
+        Who was judged.
+    seed : int
+        What the run's randomness came from.
+    checks : tuple of Check
+        What was to be run.
+    outcomes : tuple of Outcome
+        What was run, in the same order; fewer after an interrupt or an oracle fault.
+    self_check : tuple of Finding
+        The judge's examination of itself.
+    oracle_fault : str
+        What is wrong with the judge, if anything.
+    interrupted : bool
+        Whether the user stopped the run.
+    allow_inconclusive : bool
+        Whether an INCONCLUSIVE check is tolerated.
+    seconds : float
+        Wall-clock time.
+    """
+
+    subject: SubjectInfo
+    seed: int
+    checks: tuple[Check, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    self_check: tuple[Finding, ...] = ()
+    oracle_fault: str = ""
+    interrupted: bool = False
+    allow_inconclusive: bool = False
+    seconds: float = 0.0
+
+    def of(self, verdict: Verdict) -> list[Outcome]:
+        """The outcomes of one verdict."""
+        return [outcome for outcome in self.outcomes if outcome.verdict is verdict]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The run's verdict as the command line returns it."""
+        if self.oracle_fault:
+            return ExitCode.ORACLE_FAULT
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.of(Verdict.FAIL):
+            return ExitCode.FAILS
+        if len(self.of(Verdict.NOT_RUN)) == len(self.outcomes):
+            return ExitCode.NOTHING_RUN
+        if self.of(Verdict.INCONCLUSIVE) and not self.allow_inconclusive:
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.CONFORMS
+
+    @property
+    def levels(self) -> dict[str, dict[str, Any]]:
+        """Per level: checks run, checks applicable, and reason: count of the others."""
+        return {level: self._level(level) for level in LEVELS}
+
+    def _level(self, level: str) -> dict[str, Any]:
+        applicable = [check for check in self.checks if check.level == level]
+        outcomes = {outcome.check.id: outcome for outcome in self.outcomes}
+        reasons: Counter[str] = Counter()
+        for check in applicable:
+            outcome = outcomes.get(check.id)
+            if outcome is None:
+                reasons[INTERRUPTED if self.interrupted else "the run was stopped"] += 1
+            elif outcome.verdict is Verdict.NOT_RUN:
+                reasons[outcome.message] += 1
+        return {
+            "run": len(applicable) - reasons.total(),
+            "applicable": len(applicable),
+            "not_run": dict(reasons),
+        }
+
+
+def self_check(seed: int) -> list[Finding]:
+    """The judge's examination of itself."""
+    from verification.self_check import self_check as examine
+
+    return list(examine(seed))
+
+
+def _trusted(seed: int) -> tuple[Finding, ...]:
+    """The findings of the self-check, all of them good."""
+    try:
+        findings = tuple(self_check(seed))
+    except Exception as exc:
+        raise OracleFault(f"{SELF_CHECK_FAILED}: it raised {in_one_line(exc)}") from exc
+    for finding in findings:
+        if not finding.ok:
+            raise OracleFault(
+                f"{SELF_CHECK_FAILED}: {finding.what}, error {finding.error:.3g} "
+                f"beyond {finding.tolerance:.3g}"
+            )
+    return findings
+
+
+def run(
+    subject: object,
+    checks: Iterable[Check],
+    *,
+    seed: int,
+    allow_inconclusive: bool = False,
+    on_outcome: Callable[[Outcome], object] | None = None,
+) -> Report:
+    """Judge a subject.
+
+    Parameters
+    ----------
+    subject : object
+        The implementation, see `verification.subject.Subject`.
+    checks : iterable of Check
+        What to run, in this order.
+    seed : int
+        Where the run's randomness comes from.
+    allow_inconclusive : bool
+        Whether an INCONCLUSIVE check is tolerated.
+    on_outcome : callable, optional
+        Called with every outcome as soon as it is known.
+
+    Returns
+    -------
+    Report
+        Of what was run until the end, an interrupt, or a fault of the judge.
+
+    Raises
+    ------
+    CannotStart
+        If the subject declares a dtype or a convention that does not exist.
+    """
+    start = time.perf_counter()
+    info, witness, chosen = describe(subject), Witness(subject), tuple(checks)
+    outcomes: list[Outcome] = []
+    findings: tuple[Finding, ...] = ()
+    fault, interrupted = "", False
+    try:
+        findings = _trusted(seed)
+        for check in chosen:
+            outcome = run_check(check, witness)
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+    except OracleFault as exc:
+        fault = str(exc)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Report(
+        subject=info,
+        seed=seed,
+        checks=chosen,
+        outcomes=tuple(outcomes),
+        self_check=findings,
+        oracle_fault=fault,
+        interrupted=interrupted,
+        allow_inconclusive=allow_inconclusive,
+        seconds=time.perf_counter() - start,
+    )

@@ -1,0 +1,79 @@
+"""The oracle examines itself before it judges anybody.
+
+Two truths that share no formula must agree on fresh problems, and a planted mistake
+must be caught by the very checks that judge.  No verdict is worth anything otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from verification.checks import find, run_check
+from verification.checks._check import Check
+from verification.checks._judge import Verdict
+from verification.evidence.comparison import Finding, agree
+from verification.losses import GaussianMixture, GaussianWells, Quadratic
+from verification.mistakes import CATALOGUE, planted
+from verification.subject import Witness
+from verification.truth import closed_forms as cf
+from verification.truth import quadrature
+from verification.truth.carriers import MP
+
+PLANTED = "T02"
+CATCHER = "EQ2-01"
+AGREEMENT = 1e-24
+
+
+class Exact:
+    """Local entropy by its truth, rounded once: a subject that cannot be wrong."""
+
+    name = "truth"
+    dtype = "float64"
+
+    def local_entropy(self, loss: Any, x: Any, tau: float) -> float:
+        return float(cf.local_entropy(MP(40), loss, x, tau))
+
+
+def self_check(seed: int) -> list[Finding]:
+    """Findings of which every one must be ok.
+
+    Parameters
+    ----------
+    seed : int
+        Draws the three fresh problems.
+    """
+    return [*_two_truths_agree(seed), *_a_mistake_is_caught()]
+
+
+def _two_truths_agree(seed: int) -> list[Finding]:
+    """Closed forms against quadrature, on a quadratic, a mixture and a well."""
+    rng = np.random.default_rng(seed)
+    tau = float(rng.uniform(0.25, 1.5))
+    x, m = rng.normal(size=(2, 1))
+    s, h = rng.uniform(0.25, 1.5, size=2)
+    weight = float(rng.uniform(0.25, 0.75))
+    bowl = Quadratic([[h]], m)
+    mixed = GaussianMixture([weight, 1 - weight], [m, -m], [[[s]], [[h]]])
+    well = GaussianWells([weight], [m], [[[s]]])
+    findings = []
+    for loss in (bowl, mixed):
+        exact = cf.local_entropy(MP(40), loss, x, tau)
+        other = quadrature.local_entropy(loss, x, tau).value
+        slack = AGREEMENT * (1 + abs(float(exact)))
+        findings.append(agree(f"two routes to F, {loss.kind}", other, exact, slack))
+    exact = cf.heat(MP(40), well, x, tau)
+    other = quadrature.heat(well, x, tau).value
+    findings.append(agree("two routes to F^H, gaussian_wells", other, exact, AGREEMENT))
+    return findings
+
+
+def _a_mistake_is_caught() -> list[Finding]:
+    """A right subject passes and the planted mistake fails, by the same check."""
+    check: Check = find([CATCHER])[0]
+    right = run_check(check, Witness(Exact())).verdict
+    wrong = run_check(check, Witness(planted(CATALOGUE[PLANTED], Exact()))).verdict
+    passed = [float(right is Verdict.PASS), float(wrong is Verdict.FAIL)]
+    what = f"{CATCHER} passes a right subject and fails mistake {PLANTED}"
+    return [agree(what, passed, [1.0, 1.0], 0.0)]

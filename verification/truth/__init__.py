@@ -1,0 +1,1 @@
+"""Truths derived from the mathematics alone, by routes no implementation takes."""
