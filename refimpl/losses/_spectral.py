@@ -1,9 +1,9 @@
 """Losses that are quadratic, in the eigenbasis of their Hessian.
 
 With H = V diag(lambda) V^T and u = V^T x every closed form is one number per
-coordinate.  A loss of this family says how it computes, in these coordinates, its
-energies e_i >= 0 or <= 0 with f = c + sum e_i, its slopes e_i' and its pull p_i =
-lambda_i u_i - e_i'; all the integrals follow.
+coordinate.  A loss of this family says, in these coordinates, its energies e_i, with
+f = c + sum e_i, and its pull p_i, with V^T grad f = lambda u - p; all the integrals
+follow.
 """
 
 from typing import Any
@@ -29,10 +29,15 @@ class SpectralQuadratic:
     _pull: Array  # (d,) minus the gradient at the origin, in the eigenbasis
     _constant: float
 
-    def _energies(self, u: Array) -> Array:
+    def __call__(self, y: Any) -> Array:
+        """f at points (..., d), shape (...)."""
         raise NotImplementedError
 
-    def _slopes(self, u: Array) -> Array:
+    def gradient(self, y: Any) -> Array:
+        """The gradient of f at points (..., d), shape (..., d)."""
+        raise NotImplementedError
+
+    def _energies(self, u: Array) -> Array:
         raise NotImplementedError
 
     @property
@@ -46,7 +51,10 @@ class SpectralQuadratic:
         return self._matrix(self._curvatures, y.shape)
 
     def local_entropy(self, x: Any, tau: float) -> Array:
-        """F_tau = c + sum e_i / (1 + tau lambda_i) + 1/2 sum log(1 + tau lambda_i).
+        """F_tau = f - tau g^T K g / 2 + log det(I + tau H) / 2, K = (I + tau H)^{-1}.
+
+        Where tau H is large that is a difference of large numbers, and f less its drop
+        is written as c + sum e_i / (1 + tau lambda_i).
 
         Parameters
         ----------
@@ -60,15 +68,19 @@ class SpectralQuadratic:
             Unless I + tau H is positive definite.
         """
         growth = self._growth(tau)
-        u = self._rotate(as_points("x", x, self.d))
         log_det = np.log1p(tau * self._curvatures).sum()
-        energy = (self._energies(u) / growth).sum(axis=-1)
-        return np.asarray(self._constant + energy + 0.5 * log_det)[()]
+        if tau * np.abs(self._curvatures).max() <= 1:
+            slope = self._rotate(self.gradient(x))
+            value = self(x) - 0.5 * tau * (slope * slope / growth).sum(axis=-1)
+        else:
+            u = self._rotate(as_points("x", x, self.d))
+            value = self._constant + (self._energies(u) / growth).sum(axis=-1)
+        return np.asarray(value + 0.5 * log_det)[()]
 
     def local_entropy_gradient(self, x: Any, tau: float) -> Array:
-        """H K (x - m) with K = (I + tau H)^{-1}, shape (..., d)."""
-        u = self._rotate(as_points("x", x, self.d))
-        return self._rotate_back(self._slopes(u) / self._growth(tau))
+        """K grad f, shape (..., d)."""
+        growth = self._growth(tau)
+        return self._rotate_back(self._rotate(self.gradient(x)) / growth)
 
     def local_entropy_hessian(self, x: Any, tau: float) -> Array:
         """H K, shape (..., d, d)."""
@@ -95,15 +107,14 @@ class SpectralQuadratic:
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov): f(mean) + tr(H cov) / 2."""
-        u = self._rotate(as_points("mean", mean, self.d))
+        value = self(as_points("mean", mean, self.d))
         if np.ndim(cov) == 0:
             trace = as_variance("cov", cov) * self._curvatures.sum()
         else:
             cov = as_covariance("cov", cov, self.d)
             spread = np.diagonal(self._rotate(self._rotate(cov).T))
             trace = (self._curvatures * spread).sum()
-        energy = self._energies(u).sum(axis=-1)
-        return np.asarray(self._constant + energy + 0.5 * trace)[()]
+        return np.asarray(value + 0.5 * trace)[()]
 
     def heat(self, x: Any, tau: float) -> Array:
         """F^H_tau = f + tau tr(H) / 2, shape (...)."""
@@ -112,8 +123,7 @@ class SpectralQuadratic:
     def heat_gradient(self, x: Any, tau: float) -> Array:
         """The gradient of f itself: heat moves a quadratic up, not sideways."""
         as_variance("tau", tau)
-        u = self._rotate(as_points("x", x, self.d))
-        return self._rotate_back(self._slopes(u))
+        return self.gradient(x)
 
     def heat_hessian(self, x: Any, tau: float) -> Array:
         """H, shape (..., d, d)."""
@@ -131,17 +141,15 @@ class SpectralQuadratic:
         """
         mean = as_point("mean", mean, self.d)
         root = cholesky("cov", as_covariance("cov", cov, self.d))
-        u = self._rotate(mean)
-        tilted = self._rotate_to_cov(root)
+        tilted = root if self._basis is None else self._basis.T @ root
         shrink = np.eye(self.d) - tilted.T @ (self._curvatures[:, None] * tilted)
         try:
             factor = np.linalg.cholesky(shrink)
         except np.linalg.LinAlgError:
             return np.inf
-        slope = np.linalg.solve(factor, tilted.T @ self._slopes(u))
+        slope = np.linalg.solve(factor, root.T @ self.gradient(mean))
         log_det = 2 * np.log(np.diagonal(factor)).sum()
-        value = self._constant + self._energies(u).sum()
-        return float(value + 0.5 * slope @ slope - 0.5 * log_det)
+        return float(self(mean) + 0.5 * slope @ slope - 0.5 * log_det)
 
     def _growth(self, tau: float) -> Array:
         """1 + tau lambda, refused unless positive: there Z of (2) is infinite."""
@@ -159,9 +167,6 @@ class SpectralQuadratic:
 
     def _rotate_back(self, u: Array) -> Array:
         return u if self._basis is None else u @ self._basis.T
-
-    def _rotate_to_cov(self, root: Array) -> Array:
-        return root if self._basis is None else self._basis.T @ root
 
     def _matrix(self, eigenvalues: Array, shape: tuple[int, ...]) -> Array:
         basis = np.eye(self.d) if self._basis is None else self._basis

@@ -79,6 +79,3 @@ class LeastSquares(SpectralQuadratic):
     def _energies(self, u: Array) -> Array:
         residual = self._singular * u - self._targets
         return residual * residual / (2 * self.N)
-
-    def _slopes(self, u: Array) -> Array:
-        return self._singular * (self._singular * u - self._targets) / self.N

@@ -72,6 +72,3 @@ class Quadratic(SpectralQuadratic):
     def _energies(self, u: Array) -> Array:
         shift = u - self._m
         return 0.5 * self._curvatures * shift * shift
-
-    def _slopes(self, u: Array) -> Array:
-        return self._curvatures * (u - self._m)
