@@ -266,7 +266,9 @@ def test_closed_forms(kinds: Any, quantities: Any, seed: int) -> None:
     assert not misses, "\n".join(misses)
 
 
-def resolved(kinds: Sequence[str], d: int, repeats: int, seed: int) -> Iterator[Problem]:
+def resolved(
+    kinds: Sequence[str], d: int, repeats: int, seed: int
+) -> Iterator[Problem]:
     rng = np.random.default_rng(seed)
     for kind in kinds:
         for i in range(repeats):

@@ -13,9 +13,10 @@ from verification.checks._check import (
     check,
     find,
 )
-from verification.checks._judge import Outcome, Verdict, run_check
+from verification.checks._judge import LACKS, Outcome, Verdict, run_check
 
 __all__ = [
+    "LACKS",
     "LEVELS",
     "ORDER",
     "REGISTRY",

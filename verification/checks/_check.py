@@ -82,6 +82,8 @@ class Check:
         Ids of the known mistakes this check must catch.
     needs : tuple of str
         Methods of the subject without which nothing can be run.
+    any_of : tuple of str
+        Methods of which the subject must provide one; the body judges those it has.
     source : tuple, or callable without arguments
         The cases, or what makes them when they are first needed.
     """
@@ -97,6 +99,7 @@ class Check:
     level: str = "D"
     mistakes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Z0-9]+-[A-Z0-9]+", self.id):
@@ -106,7 +109,8 @@ class Check:
         codes = re.findall(r"\w+", self.route)
         if not codes or not set(codes) <= set(ROUTES):
             raise ValueError(f"{self.id}: {self.route!r} is not made of {[*ROUTES]}")
-        if unknown := [name for name in self.needs if name not in METHODS]:
+        asked = (*self.needs, *self.any_of)
+        if unknown := [name for name in asked if name not in METHODS]:
             raise ValueError(f"{self.id}: the protocol has no method {unknown[0]!r}")
 
     @property
@@ -145,6 +149,7 @@ def check(
     cases: Iterable[Any] | Callable[[], Iterable[Any]],
     mistakes: Iterable[str] = (),
     needs: Iterable[str] = (),
+    any_of: Iterable[str] = (),
     level: str = "D",
 ) -> Callable[[Body], Check]:
     """Turn a generator ``body(witness, case)`` of findings into a registered check.
@@ -173,6 +178,7 @@ def check(
             level=level,
             mistakes=tuple(mistakes),
             needs=tuple(needs),
+            any_of=tuple(any_of),
         )
         REGISTRY[id] = entry
         return entry

@@ -16,6 +16,9 @@ from verification.subject import Witness
 __all__ = ["Outcome", "Verdict", "run_check"]
 
 
+LACKS = "the subject does not provide"
+
+
 class Verdict(StrEnum):
     """What a check says of a subject."""
 
@@ -121,9 +124,8 @@ def run_check(check: Check, witness: Witness) -> Outcome:
     start = time.perf_counter()
     before = witness.calls.copy()
     tally = _Tally()
-    missing = [name for name in check.needs if not witness.provides(name)]
-    if missing:
-        message = f"the subject does not provide {', '.join(missing)}"
+    if missing := _missing(check, witness):
+        message = f"{LACKS} {', '.join(missing)}"
         return Outcome(check, Verdict.NOT_RUN, message=message)
     try:
         cases = check.cases
@@ -144,6 +146,14 @@ def run_check(check: Check, witness: Witness) -> Outcome:
         seconds=time.perf_counter() - start,
         calls=dict(witness.calls - before),
     )
+
+
+def _missing(check: Check, witness: Witness) -> list[str]:
+    """The methods for want of which the check cannot be run."""
+    missing = [name for name in check.needs if not witness.provides(name)]
+    if not any(witness.provides(name) for name in check.any_of):
+        missing += check.any_of
+    return missing
 
 
 def _run_case(check: Check, case: Any, witness: Witness, tally: _Tally) -> None:

@@ -73,6 +73,15 @@ def flat(value: Any) -> list[Any]:
     return [value]
 
 
+def offered(w: Witness, **formulas: Any) -> list[tuple[str, Any, Any]]:
+    """(name, truth's formula, subject's method) of those methods the subject has."""
+    return [
+        (name, formula, getattr(w, name))
+        for name, formula in formulas.items()
+        if w.provides(name)
+    ]
+
+
 def norm(values: Iterable[Any]) -> float:
     """The Euclidean norm."""
     return math.hypot(*(float(v) for v in values))

@@ -133,7 +133,7 @@ def swap_detector(w: Witness, p: Problem) -> Iterator[Finding]:
     route="MP2 ID",
     tolerance="4 u (|x| + |y| + tau B), and the rounding of y itself",
     mistakes=("T08", "T15"),
-    needs=("heat_proximal_point", "heat_gradient"),
+    needs=("heat_proximal_point",),
     cases=(
         *P.QUADRATICS[:2],
         *P.PLAIN,
@@ -152,6 +152,8 @@ def euler_lagrange(w: Witness, p: Problem) -> Iterator[Finding]:
     h = [g + t * EXACT.number(s) for g, s in zip(gaps, slope.value, strict=True)]
     stretch = slack * max(1.0, 1 / _condition(p, y), _stiffness(p, y))
     yield agree("h at the proximal point", [float(v) for v in h], [0.0] * p.d, stretch)
+    if not w.provides("heat_gradient"):
+        return
     own = np.subtract(y, p.x) + p.tau * w.heat_gradient(p.loss, y, p.tau)
     slack = stretch + p.tau * slope.tolerance(w)
     yield agree("h by the subject's gradient", own, [0.0] * p.d, slack)

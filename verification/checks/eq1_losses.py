@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from verification.checks._check import check
-from verification.checks._kit import EXACT, RUNNING, closed
+from verification.checks._kit import EXACT, RUNNING, closed, offered
 from verification.evidence.comparison import Finding, agree
 from verification.losses import LeastSquares
 from verification.problems import LEAST_SQUARES_2, LEAST_SQUARES_3, Problem, at
@@ -33,24 +33,17 @@ CASES = (
     route="CF MET",
     tolerance=RUNNING,
     mistakes=("M03",),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=CASES,
 )
 def mean_of_examples(w: Witness, p: Problem) -> Iterator[Finding]:
     loss: Any = p.loss
     order = np.random.default_rng(1).permutation(len(loss.b))
-    heat = closed(cf.heat, loss, p.x, p.tau)
-    slope = closed(cf.heat_gradient, loss, p.x, p.tau)
-    for name, data in (("", loss), (", rows permuted", loss.subset(order))):
-        yield agree(
-            f"F^H{name}", w.heat(data, p.x, p.tau), heat.value, heat.tolerance(w)
-        )
-        yield agree(
-            f"grad F^H{name}",
-            w.heat_gradient(data, p.x, p.tau),
-            slope.value,
-            slope.tolerance(w),
-        )
+    for name, formula, ask in offered(w, heat=cf.heat, heat_gradient=cf.heat_gradient):
+        truth = closed(formula, loss, p.x, p.tau)
+        for order_, data in (("", loss), (", rows permuted", loss.subset(order))):
+            value = ask(data, p.x, p.tau)
+            yield agree(name + order_, value, truth.value, truth.tolerance(w))
 
 
 @check(
@@ -61,7 +54,7 @@ def mean_of_examples(w: Witness, p: Problem) -> Iterator[Finding]:
     route="ID",
     tolerance=RUNNING + ", summed over the batches",
     mistakes=("M03",),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=CASES,
 )
 def partition(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -81,7 +74,7 @@ def partition(w: Witness, p: Problem) -> Iterator[Finding]:
     route="ID",
     tolerance=RUNNING + ", summed over the batches",
     mistakes=("M03",),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=CASES,
 )
 def all_minibatches(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -94,12 +87,9 @@ def _averages_to_whole(
     w: Witness, p: Problem, batches: list[LeastSquares], weights: list[float]
 ) -> Iterator[Finding]:
     pairs = list(zip(weights, batches, strict=True))
-    for name, formula, ask in (
-        ("mean F^H of the batches", cf.heat, w.heat),
-        ("mean grad F^H of the batches", cf.heat_gradient, w.heat_gradient),
-    ):
+    for name, formula, ask in offered(w, heat=cf.heat, heat_gradient=cf.heat_gradient):
         whole = formula(EXACT, p.loss, p.x, p.tau)
         total = sum(v * ask(batch, p.x, p.tau) for v, batch in pairs)
         parts = [(v, closed(formula, batch, p.x, p.tau)) for v, batch in pairs]
         slack = sum(v * part.tolerance(w) for v, part in parts)
-        yield agree(name, total, whole, 2 * slack)
+        yield agree(f"mean {name} of the batches", total, whole, 2 * slack)

@@ -17,6 +17,7 @@ from verification.checks._kit import (
     Truth,
     closed,
     integrated,
+    offered,
     size,
 )
 from verification.evidence.comparison import Finding, agree, not_above, not_below
@@ -129,7 +130,7 @@ def limits(w: Witness, p: Problem) -> Iterator[Finding]:
     route="CF",
     tolerance=RUNNING,
     mistakes=("T11",),
-    needs=("local_entropy", "local_entropy_gradient", "posterior_mean"),
+    any_of=("local_entropy", "local_entropy_gradient", "posterior_mean"),
     cases=(
         at("quadratic d=2", P.QUADRATIC_2, 0.25, (60, -45)),
         at("mixture d=2", P.MIXTURE_2, 0.25, (60, -45)),
@@ -137,10 +138,11 @@ def limits(w: Witness, p: Problem) -> Iterator[Finding]:
     ),
 )
 def far_tail(w: Witness, p: Problem) -> Iterator[Finding]:
-    for name, formula, ask in (
-        ("F_tau", cf.local_entropy, w.local_entropy),
-        ("grad F_tau", cf.local_entropy_gradient, w.local_entropy_gradient),
-        ("E_q X", cf.posterior_mean, w.posterior_mean),
+    for name, formula, ask in offered(
+        w,
+        local_entropy=cf.local_entropy,
+        local_entropy_gradient=cf.local_entropy_gradient,
+        posterior_mean=cf.posterior_mean,
     ):
         truth = closed(formula, p.loss, p.x, p.tau)
         measured = ask(p.loss, p.x, p.tau)

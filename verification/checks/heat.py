@@ -16,6 +16,7 @@ from verification.checks._kit import (
     Truth,
     closed,
     integrated,
+    offered,
     size,
 )
 from verification.evidence.comparison import Finding, agree
@@ -29,12 +30,10 @@ from verification.truth.carriers import Rational
 
 
 def _value_and_gradient(w: Witness, p: Problem) -> Iterator[Finding]:
-    heat = closed(cf.heat, p.loss, p.x, p.tau)
-    value = w.heat(p.loss, p.x, p.tau)
-    yield agree("F^H_tau", value, heat.value, heat.tolerance(w))
-    slope = closed(cf.heat_gradient, p.loss, p.x, p.tau)
-    measured = w.heat_gradient(p.loss, p.x, p.tau)
-    yield agree("grad F^H_tau", measured, slope.value, slope.tolerance(w))
+    for name, formula, ask in offered(w, heat=cf.heat, heat_gradient=cf.heat_gradient):
+        truth = closed(formula, p.loss, p.x, p.tau)
+        value = ask(p.loss, p.x, p.tau)
+        yield agree(name, value, truth.value, truth.tolerance(w))
 
 
 @check(
@@ -45,7 +44,7 @@ def _value_and_gradient(w: Witness, p: Problem) -> Iterator[Finding]:
     route="CF",
     tolerance=RUNNING,
     mistakes=("T08", "T20"),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=P.QUADRATICS,
 )
 def quadratic(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -60,14 +59,11 @@ def quadratic(w: Witness, p: Problem) -> Iterator[Finding]:
     route="RAT",
     tolerance=RUNNING,
     mistakes=("T08", "T13", "T14", "T20"),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=P.PLAIN[:2],
 )
 def quartic(w: Witness, p: Problem) -> Iterator[Finding]:
-    for name, formula, ask in (
-        ("F^H_tau", cf.heat, w.heat),
-        ("grad F^H_tau", cf.heat_gradient, w.heat_gradient),
-    ):
+    for name, formula, ask in offered(w, heat=cf.heat, heat_gradient=cf.heat_gradient):
         exact = formula(Rational(), p.loss, p.x, p.tau)
         slack = closed(formula, p.loss, p.x, p.tau).tolerance(w)
         yield agree(name, ask(p.loss, p.x, p.tau), exact, slack)
@@ -81,7 +77,7 @@ def quartic(w: Witness, p: Problem) -> Iterator[Finding]:
     route="CF",
     tolerance=RUNNING,
     mistakes=("T08", "T13", "T14", "T20"),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=P.PLAIN[2:4],
 )
 def waves(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -96,7 +92,7 @@ def waves(w: Witness, p: Problem) -> Iterator[Finding]:
     route="CF",
     tolerance=RUNNING,
     mistakes=("T08", "T13", "T14", "T20"),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=P.PLAIN[4:],
 )
 def wells(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -219,7 +215,7 @@ def semigroup(w: Witness, p: Problem) -> Iterator[Finding]:
     route="MP2",
     tolerance=TEN_DIGITS,
     mistakes=("T08", "T13", "T14", "T20"),
-    needs=("heat", "heat_gradient"),
+    any_of=("heat", "heat_gradient"),
     cases=(
         at("mixture d=1", P.MIXTURE_1, 0.75),
         at("bimodal mixture d=1", P.BIMODAL_1, 0.375),
@@ -227,11 +223,10 @@ def semigroup(w: Witness, p: Problem) -> Iterator[Finding]:
     ),
 )
 def mixture(w: Witness, p: Problem) -> Iterator[Finding]:
-    certified = quadrature.heat(p.loss, p.x, p.tau)
-    heat = integrated(certified, 1 + abs(float(certified.value)))
-    value = w.heat(p.loss, p.x, p.tau)
-    yield agree("F^H_tau", value, heat.value, heat.tolerance(w))
-    certified = quadrature.heat_gradient(p.loss, p.x, p.tau)
-    slope = integrated(certified, 1 + size(certified.value))
-    measured = w.heat_gradient(p.loss, p.x, p.tau)
-    yield agree("grad F^H_tau", measured, slope.value, slope.tolerance(w))
+    for name, formula, ask in offered(
+        w, heat=quadrature.heat, heat_gradient=quadrature.heat_gradient
+    ):
+        certified = formula(p.loss, p.x, p.tau)
+        truth = integrated(certified, 1 + size(certified.value))
+        value = ask(p.loss, p.x, p.tau)
+        yield agree(name, value, truth.value, truth.tolerance(w))

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import mpmath
 import numpy as np
 
-from verification.checks import LEVELS, ROUTES, Check, Outcome, Verdict
+from verification.checks import LACKS, LEVELS, ROUTES, Check, Outcome, Verdict
 from verification.evidence.comparison import Finding, as_array
 from verification.report.json_report import suite_version
 from verification.runner import ExitCode, Report, SubjectInfo
@@ -107,7 +107,7 @@ class Terminal:
         unseen = f", {stopped} not reached" if stopped else ""
         self.say(f"checks   {run} run: {', '.join(counts)}{unseen}")
         for name, level in report.levels.items():
-            for reason, count in level["not_run"].items():
+            for reason, count in _gathered(level["not_run"]).items():
                 said = f"{_checks(count)} of level {name} not run: {reason}"
                 self.paragraph("         ", said)
         self._cases_not_run(report)
@@ -181,6 +181,17 @@ def _sentence(report: Report) -> str:
     return f"{name} conforms in what was run: {_checks(passed)} passed."
 
 
+def _gathered(reasons: dict[str, int]) -> dict[str, int]:
+    """The reasons, with one for all the methods that the subject lacks."""
+    lacking = [reason for reason in reasons if reason.startswith(LACKS)]
+    names = [name for reason in lacking for name in reason[len(LACKS) :].split(",")]
+    gathered = {r: count for r, count in reasons.items() if r not in lacking}
+    if lacking:
+        methods = ", ".join(dict.fromkeys(name.strip() for name in names))
+        gathered[f"{LACKS} {methods}"] = sum(reasons[reason] for reason in lacking)
+    return gathered
+
+
 def _checks(count: int) -> str:
     return "1 check" if count == 1 else f"{count} checks"
 
@@ -241,6 +252,12 @@ def listing(checks: Iterable[Check]) -> str:
     return "\n".join(rows)
 
 
+def _asked(check: Check) -> str:
+    needs = ", ".join(check.needs)
+    choice = " or ".join(check.any_of)
+    return "; ".join(filter(None, (needs, choice))) or "nothing"
+
+
 def explain(check: Check) -> str:
     """Everything a check says about itself."""
     from verification.mistakes import CATALOGUE
@@ -257,7 +274,7 @@ def explain(check: Check) -> str:
         ("truth", check.truth),
         ("route", f"{check.route} ({known})"),
         ("tolerance", check.tolerance),
-        ("needs", ", ".join(check.needs) or "nothing"),
+        ("needs", _asked(check)),
     ]
     for name in check.mistakes:
         mistake = CATALOGUE[name]
