@@ -100,6 +100,7 @@ WELLS_2 = GaussianWells(
 QUARTIC_1 = Quartic([1.0], [0.25], [-1.5])
 QUARTIC_2 = Quartic([1.0, 0.5], [0.25, -0.375], [-1.5, 0.75], 0.375)
 DOUBLE_WELL_1 = Quartic([1.0], [0.0], [-6.0])
+DOUBLE_WELL_2 = Quartic([1.0, 1.25], [0.0, 0.125], [-6.0, -5.0], 0.375)
 WAVES_1 = Trigonometric([0.75, 0.375], [[2.5], [1.25]], [0.5, -1.0], 0.625, [0.25])
 WAVES_2 = Trigonometric(
     [0.5, 0.875],

@@ -291,8 +291,8 @@ def losses(
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(losses(["quartic", "quadratic"]), lambda f: f.d == 2).kind
-    'quadratic'
+    >>> find(losses(["linear", "quartic"]), lambda f: f.d == 2).d
+    2
     """
     names = [*_STRATEGIES] if kinds is None else [*kinds]
     unknown = [name for name in names if name not in _STRATEGIES]

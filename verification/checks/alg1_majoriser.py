@@ -112,7 +112,7 @@ def _taught_steps(w: Witness, p: Problem) -> Iterator[Finding]:
     truth="x - tau grad F with the subject's own gradient; 2 tau as negative control",
     route="ID",
     tolerance=RUNNING + " of both sides",
-    mistakes=("T05", "T06"),
+    mistakes=("T06",),
     needs=("minimise_local_entropy", "local_entropy_gradient"),
     cases=P.CONJUGATE,
 )

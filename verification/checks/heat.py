@@ -173,6 +173,14 @@ def _two_stage_cases() -> tuple[Problem, ...]:
         rise=0.75 * 1.5 * 0.25 + 0.5 * 0.5 * -0.75,
         stage=Quartic([1.0, 0.5], [0.0, 0.0], [0.0, 1.5], 0.375),
     )
+    narrow = at(
+        "quartic d=1",
+        Quartic([1.0], [0.0], [-1.5]),
+        0.625,
+        first=0.5,
+        rise=0.75 * 0.25 + 0.5 * 0.5 * -1.5,
+        stage=Quartic([1.0], [0.0], [0.0]),
+    )
     H, m = [[2.0, 0.625], [0.625, 0.875]], [0.3125, -0.8125]
     bowl = at(
         "quadratic d=2",
@@ -182,7 +190,7 @@ def _two_stage_cases() -> tuple[Problem, ...]:
         rise=0.25 * 2.875,
         stage=Quadratic(H, m, 0.375),
     )
-    return bowl, quartic, wells
+    return bowl, narrow, quartic, wells
 
 
 @check(

@@ -1,7 +1,15 @@
 """Known mistakes as faulty subjects: the proof that the checks bite."""
 
 from verification.mistakes.catalogue import CATALOGUE
-from verification.mistakes.kill_table import KillTable, entries, kill_table
+from verification.mistakes.kill_table import MARGIN, KillTable, entries, kill_table
 from verification.mistakes.mistake import Mistake, planted
 
-__all__ = ["CATALOGUE", "KillTable", "Mistake", "entries", "kill_table", "planted"]
+__all__ = [
+    "CATALOGUE",
+    "MARGIN",
+    "KillTable",
+    "Mistake",
+    "entries",
+    "kill_table",
+    "planted",
+]

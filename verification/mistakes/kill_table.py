@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from verification.checks import Check, Verdict, all_checks, run_check
+import numpy as np
+
+from verification.checks import Check, Outcome, Verdict, all_checks, run_check
 from verification.errors import UsageError
 from verification.mistakes.catalogue import CATALOGUE
 from verification.mistakes.mistake import Mistake, planted
 from verification.subject import Witness
+
+MARGIN = 1e3
+"""By how many tolerances a promised mistake must be off."""
 
 Progress = Callable[[Mistake, list[str]], None]
 
@@ -22,16 +28,22 @@ class KillTable:
 
     Attributes
     ----------
-    kills : dict of str to list of str
-        For each mistake the checks that fail it, in the paper's order.
+    margins : dict of str to dict of str to float
+        For each mistake the checks that fail it, in the paper's order, and by how
+        much: the largest error in tolerances, infinite for a fault.
     false_kills : list of str
         Checks that fail the right subject: then no kill means anything.
     checks : list of Check
     """
 
     checks: list[Check]
-    kills: dict[str, list[str]] = field(default_factory=dict)
+    margins: dict[str, dict[str, float]] = field(default_factory=dict)
     false_kills: list[str] = field(default_factory=list)
+
+    @property
+    def kills(self) -> dict[str, list[str]]:
+        """For each mistake the checks that fail it."""
+        return {mistake: list(margins) for mistake, margins in self.margins.items()}
 
     @property
     def survivors(self) -> list[str]:
@@ -57,13 +69,16 @@ class KillTable:
 
     @property
     def broken_promises(self) -> list[str]:
-        """What a check says it must catch and does not."""
-        return [
-            f"{check.id} misses {mistake}"
-            for check in self.checks
-            for mistake in check.mistakes
-            if mistake in self.kills and check.id not in self.kills[mistake]
-        ]
+        """What a check says it must catch and does not, or only just."""
+        broken = []
+        for check in self.checks:
+            for mistake in check.mistakes:
+                margin = self.margins.get(mistake, {check.id: math.inf}).get(check.id)
+                if margin is None:
+                    broken.append(f"{check.id} misses {mistake}")
+                elif margin < MARGIN:
+                    broken.append(f"{check.id} sees {mistake} at {margin:.2g} only")
+        return broken
 
 
 def kill_table(
@@ -83,19 +98,49 @@ def kill_table(
         Called with each mistake and its killers.
     """
     table = KillTable(all_checks())
-    table.false_kills = _failed(right, table.checks)
+    right = _Remembered(right)
+    table.false_kills = list(_failed(right, table.checks))
     for mistake in CATALOGUE.values() if mistakes is None else mistakes:
-        killers = _failed(planted(mistake, right), table.checks)
-        table.kills[mistake.id] = killers
+        table.margins[mistake.id] = _failed(planted(mistake, right), table.checks)
         if progress is not None:
-            progress(mistake, killers)
+            progress(mistake, list(table.margins[mistake.id]))
     return table
 
 
-def _failed(subject: Any, checks: list[Check]) -> list[str]:
+class _Remembered:
+    """The right subject, asked once for each answer: mutants share most of them."""
+
+    def __init__(self, right: Any) -> None:
+        self._right = right
+        self._answers: dict[Any, Any] = {}
+        self.name, self.dtype = right.name, right.dtype
+
+    def __getattr__(self, method: str) -> Any:
+        ask = getattr(self._right, method)
+
+        def remembered(*arguments: Any) -> Any:
+            key = (method, *(_key(argument) for argument in arguments))
+            if key not in self._answers:
+                self._answers[key] = ask(*arguments)
+            return np.copy(self._answers[key])
+
+        return remembered
+
+
+def _key(argument: Any) -> Any:
+    return argument.tobytes() if isinstance(argument, np.ndarray) else argument
+
+
+def _failed(subject: Any, checks: list[Check]) -> dict[str, float]:
+    """The checks that fail the subject, and by how many tolerances."""
     witness = Witness(subject)
     outcomes = [run_check(check, witness) for check in checks]
-    return [o.check.id for o in outcomes if o.verdict is Verdict.FAIL]
+    return {o.check.id: _margin(o) for o in outcomes if o.verdict is Verdict.FAIL}
+
+
+def _margin(outcome: Outcome) -> float:
+    worst = outcome.worst
+    return math.inf if worst is None or worst.ok else worst.ratio
 
 
 def entries(ids: Iterable[str]) -> list[Mistake]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from verification.mistakes import KillTable, Mistake
+from verification.mistakes import MARGIN, KillTable, Mistake
 from verification.report.terminal import Terminal
 
 __all__ = ["KillPrinter", "as_json"]
+
+KEPT = f"each check sees what it promises at {MARGIN:g} tolerances or more"
 
 
 class KillPrinter:
@@ -43,7 +46,7 @@ class KillPrinter:
         self._say("survivors", ", ".join(table.survivors) or "none")
         if table.whole:
             self._say("dead", ", ".join(table.dead) or "no check: each fails a mistake")
-        self._say("promises", "; ".join(table.broken_promises) or "all kept")
+        self._say("promises", "; ".join(table.broken_promises) or KEPT)
         if table.false_kills:
             failed = ", ".join(table.false_kills)
             self._say("FALSE", f"the right subject itself fails {failed}")
@@ -52,11 +55,18 @@ class KillPrinter:
         self._terminal.paragraph(f"{name:10}", text)
 
 
+def _plain(margins: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    return {
+        mistake: {k: v if math.isfinite(v) else "inf" for k, v in killers.items()}
+        for mistake, killers in margins.items()
+    }
+
+
 def as_json(table: KillTable) -> dict[str, Any]:
     """The table as JSON's own types."""
     return {
         "schema": 1,
-        "kills": table.kills,
+        "margins": _plain(table.margins),
         "survivors": table.survivors,
         "dead": table.dead if table.whole else None,
         "broken_promises": table.broken_promises,
