@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_array, as_symmetric, cholesky, frozen
+from refimpl.arrays import (
+    Array,
+    as_array,
+    as_points,
+    as_symmetric,
+    as_variance,
+    cholesky,
+    frozen,
+)
 from refimpl.errors import InvalidParameter
 
 
@@ -87,6 +95,56 @@ class Components:
         scores = np.empty((len(flat), self.K, self.d))
         score_kernel(flat, self.means, factors, scores)
         return scores.reshape(*y.shape[:-1], self.K, self.d)
+
+
+class ComponentLoss:
+    """The doors of a loss that is made of Gaussian components.
+
+    Both losses of this kind keep their form when every component is widened by tau I:
+    a mixture under local entropy, wells under heat.  They say how value, gradient and
+    Hessian follow from the Cholesky factors (K, d, d) of the widened covariances.
+    """
+
+    _components: Components
+
+    @property
+    def d(self) -> int:
+        """The number of parameters."""
+        return self._components.d
+
+    @property
+    def means(self) -> Array:
+        """m_k, shape (K, d)."""
+        return self._components.means
+
+    @property
+    def covariances(self) -> Array:
+        """S_k, shape (K, d, d)."""
+        return self._components.covariances
+
+    def __call__(self, y: Any) -> Array:
+        """f at points (..., d), shape (...)."""
+        return self._value(as_points("y", y, self.d), self._components.factors)
+
+    def gradient(self, y: Any) -> Array:
+        """The gradient of f at points (..., d), shape (..., d)."""
+        return self._gradient(as_points("y", y, self.d), self._components.factors)
+
+    def hessian(self, y: Any) -> Array:
+        """The Hessian of f at points (..., d), shape (..., d, d)."""
+        return self._hessian(as_points("y", y, self.d), self._components.factors)
+
+    def _widened(self, tau: float) -> Array:
+        return self._components.widened(as_variance("tau", tau))
+
+    def _value(self, y: Array, factors: Array) -> Array:
+        raise NotImplementedError
+
+    def _gradient(self, y: Array, factors: Array) -> Array:
+        raise NotImplementedError
+
+    def _hessian(self, y: Array, factors: Array) -> Array:
+        raise NotImplementedError
 
 
 def half_log_dets(factors: Array) -> Array:

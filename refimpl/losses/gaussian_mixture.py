@@ -15,10 +15,15 @@ from refimpl.arrays import (
     frozen,
 )
 from refimpl.errors import InvalidParameter, NoClosedForm
-from refimpl.losses._components import Components, half_log_dets, precisions
+from refimpl.losses._components import (
+    ComponentLoss,
+    Components,
+    half_log_dets,
+    precisions,
+)
 
 
-class GaussianMixture:
+class GaussianMixture(ComponentLoss):
     """f(y) = -log sum_k w_k N(y; m_k, S_k).
 
     Local entropy of f is again such a loss, with S_k + tau I in place of S_k, and q is
@@ -51,33 +56,6 @@ class GaussianMixture:
                 f"weights must be positive and sum to 1, got {weights!r}"
             )
         self.weights = frozen(weights / weights.sum())
-
-    @property
-    def d(self) -> int:
-        """The number of parameters."""
-        return self._components.d
-
-    @property
-    def means(self) -> Array:
-        """m_k, shape (K, d)."""
-        return self._components.means
-
-    @property
-    def covariances(self) -> Array:
-        """S_k, shape (K, d, d)."""
-        return self._components.covariances
-
-    def __call__(self, y: Any) -> Array:
-        """f at points (..., d), shape (...)."""
-        return self._value(as_points("y", y, self.d), self._components.factors)
-
-    def gradient(self, y: Any) -> Array:
-        """sum_k r_k S_k^{-1} (y - m_k) at points (..., d), shape (..., d)."""
-        return self._gradient(as_points("y", y, self.d), self._components.factors)
-
-    def hessian(self, y: Any) -> Array:
-        """The Hessian of f at points (..., d), shape (..., d, d)."""
-        return self._hessian(as_points("y", y, self.d), self._components.factors)
 
     def local_entropy(self, x: Any, tau: float) -> Array:
         """F_tau = -log sum_k w_k N(x; m_k, S_k + tau I), shape (...)."""
@@ -189,9 +167,6 @@ class GaussianMixture:
         as_variance("tau", tau)
         log_peaks = -half_log_dets(self._components.factors)
         return float(_log_root_two_pi(self.d) - logsumexp(log_peaks, b=self.weights))
-
-    def _widened(self, tau: float) -> Array:
-        return self._components.widened(as_variance("tau", tau))
 
     def _log_terms(self, x: Array, factors: Array) -> Array:
         """log w_k N(x; m_k, S_k), shape (..., K)."""

@@ -10,15 +10,19 @@ from refimpl.arrays import (
     as_covariance,
     as_points,
     as_scalar,
-    as_variance,
     frozen,
 )
 from refimpl.errors import InvalidParameter
-from refimpl.losses._components import Components, half_log_dets, precisions
+from refimpl.losses._components import (
+    ComponentLoss,
+    Components,
+    half_log_dets,
+    precisions,
+)
 from refimpl.losses._features import resolving_length
 
 
-class GaussianWells:
+class GaussianWells(ComponentLoss):
     """f(y) = c - sum_k a_k exp(-(y - m_k)^T S_k^{-1} (y - m_k) / 2).
 
     Heat widens each well and makes it shallower by the ratio of the volumes; local
@@ -51,33 +55,6 @@ class GaussianWells:
                 f"there are {self.depths.size} depths and {self._components.K} means"
             )
         self.c = as_scalar("c", c)
-
-    @property
-    def d(self) -> int:
-        """The number of parameters."""
-        return self._components.d
-
-    @property
-    def means(self) -> Array:
-        """m_k, shape (K, d)."""
-        return self._components.means
-
-    @property
-    def covariances(self) -> Array:
-        """S_k, shape (K, d, d)."""
-        return self._components.covariances
-
-    def __call__(self, y: Any) -> Array:
-        """f at points (..., d), shape (...)."""
-        return self._value(as_points("y", y, self.d), self._components.factors)
-
-    def gradient(self, y: Any) -> Array:
-        """The gradient of f at points (..., d), shape (..., d)."""
-        return self._gradient(as_points("y", y, self.d), self._components.factors)
-
-    def hessian(self, y: Any) -> Array:
-        """The Hessian of f at points (..., d), shape (..., d, d)."""
-        return self._hessian(as_points("y", y, self.d), self._components.factors)
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov): wells of covariance S_k + cov."""
@@ -142,9 +119,6 @@ class GaussianWells:
     def heat_lower_bound(self, tau: float) -> float:
         """A lower bound of F^H_tau: every well at its deepest, every hill at zero."""
         return self.c - float(np.maximum(self._amplitudes(self._widened(tau)), 0).sum())
-
-    def _widened(self, tau: float) -> Array:
-        return self._components.widened(as_variance("tau", tau))
 
     def _amplitudes(self, factors: Array) -> Array:
         """a_k sqrt(det S_k / det(S_k + cov)), shape (K,)."""
