@@ -14,6 +14,7 @@ from refimpl.arrays import Array
 from refimpl.errors import NotCertified
 from refimpl.interfaces import (
     Bounded,
+    Enclosed,
     GaussianAverages,
     Loss,
     Projection,
@@ -21,6 +22,7 @@ from refimpl.interfaces import (
     Resolvable,
 )
 from refimpl.laws import GibbsLaw
+from refimpl.losses._features import FULL_WIDTH
 
 MAX_STARTS = 2**18
 """The budget of the grid from which a global minimiser is searched."""
@@ -141,6 +143,7 @@ class _Objective:
         """A local minimiser and its value: Newton's method, shifted and halved."""
         eps = np.finfo(float).eps
         value, gradient, hessian = self.jet(y)
+        last = np.inf
         for _ in range(200):
             step = -_solve_shifted(hessian, gradient, 1e-3 / self.q.tau)
             slack = 64 * eps * max(1.0, abs(value))
@@ -149,8 +152,12 @@ class _Objective:
             y = y + step
             value, gradient, hessian = jet
             reach = np.linalg.norm(y) + np.linalg.norm(self.q.x)
-            if np.linalg.norm(step) <= 8 * eps * reach or not step.any():
+            size = float(np.linalg.norm(step))
+            # quadratic convergence has ended: what remains is rounding
+            stalled = size <= 1e-7 * (reach + np.sqrt(self.q.tau)) and size > last / 2
+            if size <= 8 * eps * reach or stalled:
                 return y, value
+            last = size
         raise NotCertified("Newton's method did not settle on a proximal point", y)
 
 
@@ -169,8 +176,7 @@ def _curvature_bound(f: Loss, tau: float) -> float:
 def _starts(objective: _Objective) -> Array:
     """Grid points whose value no neighbour undercuts, shape (n, d).
 
-    No minimiser is farther from x than sqrt(2 tau (F^H(x) - inf F^H)); the spacing is
-    a quarter of F^H's smallest feature, that of f widened by phi.
+    The spacing is a quarter of F^H's smallest feature, that of f widened by phi.
     """
     q = objective.q
     f, name = q.f, type(q.f).__name__
@@ -180,13 +186,10 @@ def _starts(objective: _Objective) -> Array:
             "I/tau + Hess F^H is not known to be positive definite, and a grid needs "
             "d <= 3 and a loss that states its bounds and its smallest feature"
         )
-    fall = regularised.heat(f, q.x, q.tau) - f.heat_lower_bound(q.tau)
-    radius = np.sqrt(2 * q.tau * max(float(fall), 0.0))
-    if not np.isfinite(radius):
-        raise NotCertified(f"heat of {name} is not known to be bounded below")
-    length = f.feature_length(q.x - radius, q.x + radius)
-    spacing = np.sqrt(length**2 + 2.355**2 * q.tau) / 4
-    half = np.ceil(radius / spacing) + 1
+    lower, upper = _region(f, q)
+    length = f.feature_length(lower, upper)
+    spacing = np.sqrt(length**2 + FULL_WIDTH**2 * q.tau) / 4
+    half = np.ceil((upper - lower) / 2 / spacing) + 1
     if not (2 * half + 1).prod() <= MAX_STARTS:
         raise NotCertified(
             f"a global search for the proximal point of {name} needs "
@@ -195,12 +198,28 @@ def _starts(objective: _Objective) -> Array:
         )
     axes = [
         centre + step * np.arange(-n, n + 1)
-        for centre, step, n in zip(q.x, spacing, half, strict=True)
+        for centre, step, n in zip((lower + upper) / 2, spacing, half, strict=True)
     ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     square = ((grid - q.x) ** 2).sum(axis=-1)
     values = _heat_roughly(f, grid, q.tau) + square / (2 * q.tau)
     return grid[_undercut_by_none(values)]
+
+
+def _region(f: Bounded, q: GibbsLaw) -> tuple[Array, Array]:
+    """A box that holds every global minimiser.
+
+    None is farther from x than sqrt(2 tau (F^H(x) - inf F^H)).
+    """
+    if isinstance(f, Enclosed):
+        return f.proximal_box(q.x, q.tau)
+    fall = float(regularised.heat(f, q.x, q.tau) - f.heat_lower_bound(q.tau))
+    radius = np.sqrt(2 * q.tau * max(fall, 0.0))
+    if not np.isfinite(radius):
+        raise NotCertified(
+            f"heat of {type(f).__name__} is not known to be bounded below"
+        )
+    return q.x - radius, q.x + radius
 
 
 def _undercut_by_none(values: Array) -> Array:

@@ -133,9 +133,27 @@ class Resolvable(Loss, Protocol):
     def feature_length(self, lower: Array, upper: Array) -> Array:
         """Per axis, the smallest length l over which f and exp(+-f) change there.
 
-        A trapezoidal rule of step l/4 along an axis resolves them (see
+        A trapezoidal rule of step l/4 along an axis resolves them to 1e-13 (see
         `refimpl.quadrature`), shape (d,).
         """
+        ...
+
+
+@runtime_checkable
+class Expandable(Loss, Protocol):
+    """A loss that knows its own differences better than by subtraction."""
+
+    def excess(self, centre: Array, offset: Array) -> Array:
+        """f(centre + offset) - f(centre), centre (d,), offset (..., d)."""
+        ...
+
+
+@runtime_checkable
+class Enclosed(Loss, Protocol):
+    """A loss that encloses its proximal points better than by a lower bound."""
+
+    def proximal_box(self, x: Array, tau: float) -> tuple[Array, Array]:
+        """A box (lower, upper) with every minimiser of F^H(y) + |y - x|^2 / 2 tau."""
         ...
 
 

@@ -19,6 +19,7 @@ from refimpl.arrays import (
 )
 from refimpl.errors import InvalidParameter
 from refimpl.interfaces import Loss
+from refimpl.losses._components import half_log_dets
 from refimpl.losses.gaussian_mixture import GaussianMixture
 
 
@@ -128,8 +129,10 @@ def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
 
     Notes
     -----
-    With M = L1^{-1} cov0 L1^{-T} and eigenvalues 1 + t the covariances contribute
-    sum (t - log(1 + t)) / 2, which keeps its digits when they are nearly equal.
+    With eigenvalues 1 + t of L1^{-1} cov0 L1^{-T} the covariances contribute
+    sum (t - log(1 + t)) / 2, which keeps its digits when they are nearly equal; when
+    cov0 is much the narrower, t is close to -1 and the logarithms are taken from the
+    Cholesky factors of each.
 
     Examples
     --------
@@ -148,4 +151,9 @@ def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
     half = np.linalg.solve(root, cov0 - cov1)
     excess = np.linalg.eigvalsh(np.linalg.solve(root, half.T))
     shift = np.linalg.solve(root, mean0 - mean1)
-    return float(0.5 * (excess - np.log1p(excess)).sum() + 0.5 * shift @ shift)
+    if excess.min() > -0.5:
+        shape = (excess - np.log1p(excess)).sum()
+    else:
+        log_dets = half_log_dets(cholesky("cov0", cov0)) - half_log_dets(root)
+        shape = excess.sum() - 2 * log_dets
+    return float(0.5 * (shape + shift @ shift))

@@ -317,7 +317,8 @@ def _moments(f: Loss, x: Array, tau: float) -> quadrature.GibbsMoments:
 
 def _gradient(f: Loss, x: Array, tau: float, form: str | None) -> Array:
     moments = _moments(f, x, tau)
-    rounding_of_mean = (np.linalg.norm(x) + np.linalg.norm(moments.mean)) / tau
+    spread = np.sqrt(np.trace(moments.covariance))
+    rounding_of_mean = (np.linalg.norm(x) + np.linalg.norm(moments.mean) + spread) / tau
     if form is None and moments.gradient_size > rounding_of_mean:
         return np.asarray((x - moments.mean) / tau)
     return moments.mean_gradient

@@ -1,9 +1,8 @@
 """Losses that are quadratic, in the eigenbasis of their Hessian.
 
 With H = V diag(lambda) V^T and u = V^T x every closed form is one number per
-coordinate.  A loss of this family says, in these coordinates, its energies e_i, with
-f = c + sum e_i, and its pull p_i, with V^T grad f = lambda u - p; all the integrals
-follow.
+coordinate.  A loss of this family brings its value, its gradient, its energies e_i in
+these coordinates, with f = c + sum e_i, and E_q X; the other integrals follow.
 """
 
 from typing import Any
@@ -17,6 +16,7 @@ from refimpl.arrays import (
     as_points,
     as_variance,
     cholesky,
+    require_finite,
 )
 from refimpl.errors import NotIntegrable
 
@@ -26,7 +26,6 @@ class SpectralQuadratic:
 
     _curvatures: Array  # (d,) the eigenvalues of H, ascending or as given
     _basis: Array | None  # (d, d) eigenvectors in columns; None for the identity
-    _pull: Array  # (d,) minus the gradient at the origin, in the eigenbasis
     _constant: float
 
     def __call__(self, y: Any) -> Array:
@@ -37,7 +36,8 @@ class SpectralQuadratic:
         """The gradient of f at points (..., d), shape (..., d)."""
         raise NotImplementedError
 
-    def _energies(self, u: Array) -> Array:
+    def _energies(self, x: Array) -> Array:
+        """The energies e_i at points x (..., d), shape (..., d)."""
         raise NotImplementedError
 
     @property
@@ -73,8 +73,8 @@ class SpectralQuadratic:
             slope = self._rotate(self.gradient(x))
             value = self(x) - 0.5 * tau * (slope * slope / growth).sum(axis=-1)
         else:
-            u = self._rotate(as_points("x", x, self.d))
-            value = self._constant + (self._energies(u) / growth).sum(axis=-1)
+            energies = self._energies(as_points("x", x, self.d))
+            value = self._constant + (energies / growth).sum(axis=-1)
         return np.asarray(value + 0.5 * log_det)[()]
 
     def local_entropy_gradient(self, x: Any, tau: float) -> Array:
@@ -88,9 +88,8 @@ class SpectralQuadratic:
         return self._matrix(self._curvatures / self._growth(tau), x.shape)
 
     def posterior_mean(self, x: Any, tau: float) -> Array:
-        """E_q X = m + K (x - m), shape (..., d)."""
-        u = self._rotate(as_points("x", x, self.d))
-        return self._rotate_back((u + tau * self._pull) / self._growth(tau))
+        """E_q X, shape (..., d)."""
+        raise NotImplementedError
 
     def posterior_covariance(self, x: Any, tau: float) -> Array:
         """Cov_q X = tau K, shape (..., d, d)."""
@@ -137,16 +136,18 @@ class SpectralQuadratic:
     def log_mean_exp(self, mean: Any, cov: Any) -> float:
         """log of the integral of exp(f) N(mean, cov), with +inf where it diverges.
 
-        Finite iff cov^{-1} - H is positive definite (E16).
+        Finite iff cov^{-1} - H is positive definite (E16); within rounding of the
+        boundary it counts as infinite.
         """
         mean = as_point("mean", mean, self.d)
         root = cholesky("cov", as_covariance("cov", cov, self.d))
         tilted = root if self._basis is None else self._basis.T @ root
-        shrink = np.eye(self.d) - tilted.T @ (self._curvatures[:, None] * tilted)
-        try:
-            factor = np.linalg.cholesky(shrink)
-        except np.linalg.LinAlgError:
+        bend = tilted.T @ (self._curvatures[:, None] * tilted)
+        shrink = np.eye(self.d) - bend
+        rounding = 4 * self.d * np.finfo(float).eps * (1 + np.linalg.norm(bend))
+        if not np.linalg.eigvalsh(shrink)[0] > rounding:
             return np.inf
+        factor = np.linalg.cholesky(shrink)
         slope = np.linalg.solve(factor, root.T @ self.gradient(mean))
         log_det = 2 * np.log(np.diagonal(factor)).sum()
         return float(self(mean) + 0.5 * slope @ slope - 0.5 * log_det)
@@ -155,6 +156,7 @@ class SpectralQuadratic:
         """1 + tau lambda, refused unless positive: there Z of (2) is infinite."""
         tau = as_variance("tau", tau)
         growth: Array = 1.0 + tau * self._curvatures
+        require_finite(growth, "1 + tau lambda")
         if not growth.min() > 0:
             raise NotIntegrable(
                 "local entropy is infinite: I + tau H must be positive definite, "

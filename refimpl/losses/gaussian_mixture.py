@@ -21,6 +21,7 @@ from refimpl.losses._components import (
     half_log_dets,
     precisions,
 )
+from refimpl.losses._features import FULL_WIDTH
 
 
 class GaussianMixture(ComponentLoss):
@@ -145,7 +146,7 @@ class GaussianMixture(ComponentLoss):
         odds += np.abs(inverse[:, None] - inverse[None]) @ half
         steepest = odds.max(axis=(0, 1))
         sharpest = np.diagonal(inverse, axis1=1, axis2=2).max(axis=0)
-        return 1 / np.sqrt((0.75 * steepest) ** 2 + sharpest / 2.355**2)
+        return 1 / np.sqrt((0.75 * steepest) ** 2 + sharpest / FULL_WIDTH**2)
 
     def heat_curvature_bound(self, tau: float) -> float:
         """A lower bound of the Hessian of F^H_tau, finite for equal covariances.

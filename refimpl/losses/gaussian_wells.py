@@ -56,6 +56,12 @@ class GaussianWells(ComponentLoss):
             )
         self.c = as_scalar("c", c)
 
+    def excess(self, centre: Array, offset: Array) -> Array:
+        """f(centre + offset) - f(centre), without the level c, shape (...)."""
+        factors = self._components.factors
+        terms = self._terms(np.asarray(centre + offset), factors)
+        return np.asarray((self._terms(centre, factors) - terms).sum(axis=-1))
+
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov): wells of covariance S_k + cov."""
         cov = as_covariance("cov", cov, self.d)
@@ -101,7 +107,7 @@ class GaussianWells(ComponentLoss):
         inverse = precisions(self._components.factors)
         sharpest = np.diagonal(inverse, axis1=1, axis2=2).max(axis=0)
         total = np.abs(self.depths).sum()
-        return resolving_length(lambda t: total * np.expm1(t * t / 2)) / np.sqrt(
+        return resolving_length(total, lambda t: np.expm1(t * t / 2)) / np.sqrt(
             sharpest
         )
 

@@ -13,8 +13,9 @@ class LeastSquares(SpectralQuadratic):
     """f(y) = (1/N) sum_i (A_i^T y - b_i)^2 / 2, one row A_i an example.
 
     Its Hessian A^T A / N is never formed: with the singular values s of A the
-    curvatures are s^2 / N, so that ill-conditioned rows cost no more digits than they
-    must.
+    curvatures are s^2 / N, so that small ones keep more digits than an eigenvalue of
+    A^T A would.  Directions that A does not determine up to rounding are determined by
+    rounding: nothing is truncated.
 
     Parameters
     ----------
@@ -46,7 +47,6 @@ class LeastSquares(SpectralQuadratic):
         self._singular = np.pad(singular, (0, unseen))
         self._targets = np.pad(targets, (0, unseen))
         self._curvatures = frozen(self._singular**2 / self.N)
-        self._pull = self._singular * self._targets / self.N
         self._constant = float(misfit @ misfit / (2 * self.N))
 
     @property
@@ -76,6 +76,12 @@ class LeastSquares(SpectralQuadratic):
     def _residual(self, y: Any) -> Array:
         return as_points("y", y, self.d) @ self.A.T - self.b
 
-    def _energies(self, u: Array) -> Array:
-        residual = self._singular * u - self._targets
+    def _energies(self, x: Array) -> Array:
+        residual = self._singular * self._rotate(x) - self._targets
         return residual * residual / (2 * self.N)
+
+    def posterior_mean(self, x: Any, tau: float) -> Array:
+        """E_q X, the solution of (I + tau A^T A / N) mean = x + tau A^T b / N."""
+        u = self._rotate(as_points("x", x, self.d))
+        pull = self._singular * self._targets / self.N
+        return self._rotate_back((u + tau * pull) / self._growth(tau))

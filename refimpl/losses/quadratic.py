@@ -53,8 +53,6 @@ class Quadratic(SpectralQuadratic):
                 )
             self._curvatures = np.broadcast_to(self.H, self.m.shape)
             self._basis = None
-        self._m = self._rotate(self.m)
-        self._pull = self._curvatures * self._m
         self._constant = self.c
 
     def __call__(self, y: Any) -> Array:
@@ -69,6 +67,11 @@ class Quadratic(SpectralQuadratic):
     def _apply(self, shift: Array) -> Array:
         return shift @ self.H if self.H.ndim == 2 else shift * self.H
 
-    def _energies(self, u: Array) -> Array:
-        shift = u - self._m
+    def _energies(self, x: Array) -> Array:
+        shift = self._rotate(x - self.m)
         return 0.5 * self._curvatures * shift * shift
+
+    def posterior_mean(self, x: Any, tau: float) -> Array:
+        """E_q X = m + K (x - m), shape (..., d)."""
+        shift = self._rotate(as_points("x", x, self.d) - self.m)
+        return self.m + self._rotate_back(shift / self._growth(tau))

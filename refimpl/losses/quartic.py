@@ -14,7 +14,8 @@ from refimpl.arrays import (
     as_variance,
     frozen,
 )
-from refimpl.errors import InvalidParameter, NotIntegrable
+from refimpl.errors import InvalidParameter, NoClosedForm, NotIntegrable
+from refimpl.losses._features import FULL_WIDTH
 
 
 class Quartic:
@@ -58,6 +59,15 @@ class Quartic:
         """The gradient of f at points (..., d), shape (..., d)."""
         return self._gradient(as_points("y", y, self.d), 0.0)
 
+    def excess(self, centre: Array, offset: Array) -> Array:
+        """f(centre + offset) - f(centre), expanded so that nothing cancels, (...)."""
+        y, o = centre, offset
+        second = (3 * self.c4 * y + 2 * self.c3) * y + self.c2
+        third = self.c4 * y + self.c3 / 3
+        own = o * o * (second / 2 + o * (third + o * self.c4 / 4))
+        pairs = self.coupling * (o[..., :-1] * o[..., 1:]).sum(axis=-1)
+        return np.asarray(o @ self.gradient(y) + own.sum(axis=-1) + pairs)
+
     def hessian(self, y: Any) -> Array:
         """The Hessian of f at points (..., d), shape (..., d, d)."""
         return self._hessian(as_points("y", y, self.d), 0.0)
@@ -90,7 +100,7 @@ class Quartic:
         by no more than the room left.
         """
         if sign > 0:
-            raise NotIntegrable("exp(f) of a quartic has no finite Gaussian integral")
+            raise NoClosedForm("the integral of exp(f) N(mean, cov) for a quartic")
         self._require_confining()
         widest = np.linalg.eigvalsh(cov)[-1]
         polynomials = [self._minorant(i, mean[i], widest) for i in range(self.d)]
@@ -103,21 +113,24 @@ class Quartic:
         return mean + lower, mean + upper
 
     def exp_diverges(self, cov: Array) -> bool:
-        """Always: no Gaussian outweighs exp(y^4)."""
+        """Whether some c4 is positive: no Gaussian outweighs exp(y^4)."""
         del cov
-        self._require_confining()
+        if not self.c4.max() > 0:
+            raise NoClosedForm(
+                "the integral of exp(f) N(mean, cov) for a quartic without positive c4"
+            )
         return True
 
     def feature_length(self, lower: Array, upper: Array) -> Array:
-        """Per axis, the full width at half maximum of exp(-f)'s sharpest curvature.
+        """Per axis, that of a Gaussian of the largest curvature L in the box, (d,).
 
-        With the largest second derivative L along the axis within the box this is
-        2.355 / sqrt(L), as for a Gaussian of precision L.
+        At distance t from the real axis exp(-f) is at most exp(L t^2 / 2) times as
+        large as on it: the fourth derivative only helps.
         """
         ends = np.array([lower, upper])
         steepest = (3 * self.c4 * ends**2 + 2 * self.c3 * ends + self.c2).max(axis=0)
         curved = np.maximum(steepest, np.sqrt(np.abs(self.c4)))
-        return 2.355 / np.sqrt(curved)
+        return FULL_WIDTH / np.sqrt(curved)
 
     def heat_curvature_bound(self, tau: float) -> float:
         """A lower bound of the least eigenvalue of the Hessian of F^H_tau."""
@@ -167,9 +180,14 @@ class Quartic:
         return np.asarray(own[..., None] * np.eye(self.d) + pairs)
 
     def _require_confining(self) -> None:
-        if not self.c4.min() > 0:
+        if self.c4.min() < 0:
             raise NotIntegrable(
-                f"exp(-f) must decay, so every c4 must be positive, got {self.c4!r}"
+                "local entropy is infinite: exp(-f) must decay, so no c4 may be "
+                f"negative, got {self.c4!r}"
+            )
+        if self.c4.min() == 0:
+            raise NoClosedForm(
+                f"quadrature of a quartic needs every c4 positive, got {self.c4!r}"
             )
 
     def _neighbours(self) -> Array:

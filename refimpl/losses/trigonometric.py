@@ -13,7 +13,7 @@ from refimpl.arrays import (
     frozen,
 )
 from refimpl.errors import InvalidParameter, NotIntegrable
-from refimpl.losses._features import resolving_length
+from refimpl.losses._features import FULL_WIDTH, resolving_length
 from refimpl.losses.quadratic import Quadratic
 
 
@@ -66,6 +66,15 @@ class Trigonometric:
     def gradient(self, y: Any) -> Array:
         """The gradient of f at points (..., d), shape (..., d)."""
         return self._wave_gradient(y, self.amplitude) + self.quadratic.gradient(y)
+
+    def excess(self, centre: Array, offset: Array) -> Array:
+        """f(centre + offset) - f(centre), expanded so that nothing cancels, (...)."""
+        half = offset @ self.frequency.T / 2
+        angles = self._angles(centre)
+        waves = -2 * np.sin(half) * np.sin(angles + half) @ self.amplitude
+        slope = self.quadratic.gradient(centre)
+        bend = offset @ self.quadratic.hessian(centre)
+        return np.asarray(waves + offset @ slope + 0.5 * (bend * offset).sum(axis=-1))
 
     def hessian(self, y: Any) -> Array:
         """The Hessian of f at points (..., d), shape (..., d, d)."""
@@ -129,16 +138,30 @@ class Trigonometric:
         del lower, upper
         fastest = np.abs(self.frequency).max(axis=0, initial=0.0)
         total = np.abs(self.amplitude).sum()
-        waves = fastest / resolving_length(lambda t: total * (np.cosh(t) - 1))
+        waves = fastest / resolving_length(total, lambda t: np.cosh(t) - 1)
         curved = np.abs(np.diagonal(self.quadratic.hessian(np.zeros(self.d))))
         with np.errstate(divide="ignore"):
-            return 1 / np.sqrt(waves**2 + curved / 2.355**2)
+            return 1 / np.sqrt(waves**2 + curved / FULL_WIDTH**2)
 
     def heat_curvature_bound(self, tau: float) -> float:
         """A lower bound of the least eigenvalue of the Hessian of F^H_tau."""
         squares = (self.frequency**2).sum(axis=1)
         waves = (np.abs(self._damped(tau)) * squares).sum()
         return float(self._least_curvature() - waves)
+
+    def proximal_box(self, x: Array, tau: float) -> tuple[Array, Array]:
+        """A box that holds the minimisers of F^H_tau(y) + |y - x|^2 / 2 tau.
+
+        Its quadratic part exceeds its own minimum there by no more than it does at x
+        plus twice the waves' total.
+        """
+        precision = self.quadratic.hessian(x) + np.eye(self.d) / tau
+        slope = self.quadratic.gradient(x)
+        step = np.linalg.solve(precision, slope)
+        waves = np.abs(self._damped(tau)).sum()
+        room = 0.5 * slope @ step + 2 * waves
+        half = np.sqrt(2 * room * np.diagonal(np.linalg.inv(precision)))
+        return x - step - half, x - step + half
 
     def heat_lower_bound(self, tau: float) -> float:
         """A lower bound of F^H_tau; -inf where the quadratic part has none."""
