@@ -19,6 +19,7 @@ from pathlib import Path
 
 __all__ = [
     "CannotStart",
+    "NotFinite",
     "NotProvided",
     "NotRun",
     "OracleFault",
@@ -54,6 +55,10 @@ class NotProvided(NotRun):
 
 class SubjectFault(VerificationError):
     """The subject raised, changed an argument, or answered in a wrong form."""
+
+
+class NotFinite(SubjectFault):
+    """The subject answered infinity or NaN, which is no answer of a check."""
 
 
 class OracleFault(VerificationError):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.errors import SubjectFault, in_one_line
+from verification.errors import NotFinite, SubjectFault, in_one_line
 
 __all__ = ["RESULT_KINDS", "SHAPES", "Handed", "answer"]
 
@@ -250,11 +250,20 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
     if kind == "scalar":
         if array.size != 1:
             raise SubjectFault(f"{name} returned shape {array.shape}, expected a float")
-        return float(array.item())
+        return _finite(name, float(array.item()))
     if not _fits(array.shape, shape):
         wanted = str(shape).replace("None", "K + 1")
         raise SubjectFault(f"{name} returned shape {array.shape}, expected {wanted}")
-    return np.array(array, dtype=np.int64 if kind == "indices" else np.float64)
+    if kind == "indices":
+        return np.array(array, dtype=np.int64)
+    return _finite(name, np.array(array, dtype=np.float64))
+
+
+def _finite(name: str, value: Any) -> Any:
+    """The answer, unless it is infinite or NaN: no true answer is."""
+    if np.isfinite(value).all():
+        return value
+    raise NotFinite(f"{name} returned {_said(value)}, which is not finite")
 
 
 def _fits(obtained: tuple[int, ...], expected: Shape) -> bool:

@@ -309,6 +309,11 @@ class LeastSquares(LossData):
         gradient: Array = residuals @ self.A / self.b.size
         return gradient
 
+    def as_sum(self) -> LeastSquares:
+        """Return the data whose sum over examples is this loss, their mean."""
+        root = np.sqrt(len(self.b))
+        return LeastSquares(self.A / root, self.b / root)
+
     def subset(self, rows: npt.ArrayLike) -> LeastSquares:
         """Return the mean loss over the given rows, integers of shape (B,)."""
         chosen = np.asarray(rows, dtype=np.intp)

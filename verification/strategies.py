@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ Array = npt.NDArray[np.float64]
 # --- numbers, points and matrices -----------------------------------------------------
 
 
+@cache
 def dyadics(low: float, high: float, bits: int = 3) -> st.SearchStrategy[float]:
     """Numbers n / 2**bits between two others; they shrink towards zero.
 
@@ -338,8 +340,12 @@ def problems(
 # --- pieces ---------------------------------------------------------------------------
 
 
+@cache
 def _arrays(numbers: st.SearchStrategy[float], *shape: int) -> Any:
-    """Arrays of this shape."""
+    """Arrays of this shape.
+
+    Kept, like the numbers, because Hypothesis prepares every new strategy anew.
+    """
     count = math.prod(shape)
     flat = st.lists(numbers, min_size=count, max_size=count)
     return flat.map(lambda values: np.array(values, dtype=np.float64).reshape(shape))

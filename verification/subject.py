@@ -330,6 +330,7 @@ class Witness:
             )
         self.conventions = _declared(_attribute(subject, "conventions", {}))
         self.calls: Counter[str] = Counter()
+        self._summed: dict[Any, Any] = {}
 
     @property
     def unit_roundoff(self) -> float:
@@ -364,8 +365,8 @@ class Witness:
         return method
 
     def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        handed = Handed(getattr(Subject, name), args, kwargs)
         method = self._method(name)
+        handed = Handed(getattr(Subject, name), self._as_declared(args), kwargs)
         self.calls[name] += 1
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -381,6 +382,20 @@ class Witness:
         if changed:
             raise SubjectFault(f"{name} changed its argument {changed[0]} in place")
         return answer(name, result, handed.values)
+
+    def _as_declared(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments in the reading that the subject declares.
+
+        Who sums over examples is given the examples whose sum is the loss.
+        """
+        if self.conventions["loss.reduction"] == "mean" or not args:
+            return args
+        loss = args[0]
+        if getattr(loss, "kind", "") != "least_squares":
+            return args
+        if loss not in self._summed:
+            self._summed[loss] = loss.as_sum()
+        return (self._summed[loss], *args[1:])
 
 
 def _attribute(subject: object, name: str, default: object) -> object:

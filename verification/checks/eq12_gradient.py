@@ -44,6 +44,9 @@ def _mean_and_slope(p: Problem) -> tuple[Truth, Truth, Any]:
     if p.loss.kind in (*cf.QUADRATIC, "gaussian_mixture"):
         mean = closed(cf.posterior_mean, p.loss, p.x, p.tau)
         slope = closed(cf.local_entropy_gradient, p.loss, p.x, p.tau)
+        # a subject may evaluate either side of (12)
+        printed = (mean.scale + size(p.x)) / p.tau
+        slope = Truth(slope.value, max(slope.scale, printed))
         return mean, slope, _derivatives(p)
     moments = quadrature.posterior_moments(p.loss, p.x, p.tau)
     reach = size(p.x) + size(moments[0].value) + p.tau**0.5

@@ -1,6 +1,7 @@
 """The loss (1) as a mean over examples, and its minibatches.
 
-A subject shows its reading of (1) through heat, which is linear in f.
+A subject shows its reading of (1) through what it makes of least squares: heat is
+linear in f, local entropy is not.
 """
 
 from __future__ import annotations
@@ -25,21 +26,30 @@ CASES = (
 )
 
 
+MEANS = {
+    "heat": cf.heat,
+    "heat_gradient": cf.heat_gradient,
+    "local_entropy": cf.local_entropy,
+    "local_entropy_gradient": cf.local_entropy_gradient,
+    "posterior_mean": cf.posterior_mean,
+}
+
+
 @check(
     "EQ1-01",
     paper="(1)",
     claim="f is the mean, not the sum, of the f_i, whatever the order of the examples",
-    truth="heat and its gradient of least squares; rows in another order",
+    truth="closed forms for least squares; rows in another order",
     route="CF MET",
     tolerance=RUNNING,
     mistakes=("M03",),
-    any_of=("heat", "heat_gradient"),
+    any_of=tuple(MEANS),
     cases=CASES,
 )
 def mean_of_examples(w: Witness, p: Problem) -> Iterator[Finding]:
     loss: Any = p.loss
     order = np.random.default_rng(1).permutation(len(loss.b))
-    for name, formula, ask in offered(w, heat=cf.heat, heat_gradient=cf.heat_gradient):
+    for name, formula, ask in offered(w, **MEANS):
         truth = closed(formula, loss, p.x, p.tau)
         for order_, data in (("", loss), (", rows permuted", loss.subset(order))):
             value = ask(data, p.x, p.tau)

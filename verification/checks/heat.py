@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from verification import problems as P
@@ -20,7 +21,7 @@ from verification.checks._kit import (
     size,
 )
 from verification.evidence.comparison import Finding, agree
-from verification.losses import GaussianWells, Quadratic, Quartic
+from verification.losses import GaussianMixture, GaussianWells, Quadratic, Quartic
 from verification.problems import Problem, at
 from verification.subject import Witness
 from verification.truth import algebra as la
@@ -238,3 +239,60 @@ def mixture(w: Witness, p: Problem) -> Iterator[Finding]:
         truth = integrated(certified, 1 + size(certified.value))
         value = ask(p.loss, p.x, p.tau)
         yield agree(name, value, truth.value, truth.tolerance(w))
+
+
+EQUAL_3 = GaussianMixture(
+    [0.375, 0.625],
+    [[-0.75, 0.5, 0.25], [0.5, -0.25, 0.0]],
+    [[[0.75, 0.25, -0.125], [0.25, 0.5, 0.125], [-0.125, 0.125, 0.625]]] * 2,
+)
+
+
+@check(
+    "HEAT-08",
+    paper="section 2.2",
+    claim="heat and its gradient of a mixture of two equal covariances, d = 3",
+    truth="the log-odds are linear, so one Gaussian and a one-dimensional integral of "
+    "log(1 + e^l) remain",
+    route="MP2",
+    tolerance=TEN_DIGITS,
+    mistakes=("T08", "T13", "T14", "T20"),
+    any_of=("heat", "heat_gradient"),
+    cases=(
+        at("mixture d=3, equal covariances", EQUAL_3, 0.25),
+        at("the same, other x", EQUAL_3, 0.0625, (0.25, -0.5, 0.125)),
+    ),
+)
+def equal_covariances(w: Witness, p: Problem) -> Iterator[Finding]:
+    value, slope = _reduced(p)
+    for name, truth, ask in offered(w, heat=value, heat_gradient=slope):
+        measured = ask(p.loss, p.x, p.tau)
+        yield agree(name, measured, truth.value, truth.tolerance(w))
+
+
+@cache
+def _reduced(p: Problem) -> tuple[Truth, Truth]:
+    """Heat and its gradient: -log(w_1 N_1) averaged, less E log(1 + e^l)."""
+    mp, loss = EXACT.mp, p.loss
+    tau = mp.mpf(p.tau)
+    factors = la.ldlt(EXACT, la.matrix(EXACT, loss.covariances[0]))
+    first, second = (la.vector(EXACT, m) for m in loss.means)
+    direction = la.solve(EXACT, factors, la.subtract(second, first))
+    x = la.vector(EXACT, p.x)
+    pull = la.solve(EXACT, factors, la.subtract(x, first))
+    middle = la.scale(mp.mpf(1) / 2, la.add(first, second))
+    odds = mp.log(mp.mpf(loss.weights[1]) / mp.mpf(loss.weights[0]))
+    odds += la.dot(EXACT, direction, la.subtract(x, middle))
+    spread = tau * la.dot(EXACT, direction, direction)
+    at_ = ([odds], [[spread]], 1.0)
+    soft = quadrature.expectation(lambda v: mp.log1p(mp.exp(v[0])), *at_)
+    chance = quadrature.expectation(lambda v: 1 / (1 + mp.exp(-v[0])), *at_)
+    unit = la.identity(EXACT, p.d)
+    trace = la.trace(EXACT, la.solve_matrix(EXACT, factors, unit))
+    gaussian = p.d * mp.log(2 * mp.pi) + la.log_det(EXACT, factors) + tau * trace
+    gaussian += la.dot(EXACT, pull, la.subtract(x, first))
+    height = gaussian / 2 - mp.log(mp.mpf(loss.weights[0])) - soft.value
+    slope = la.subtract(pull, la.scale(chance.value, direction))
+    value = quadrature.Certified(height, soft.error)
+    tilt = quadrature.Certified(slope, chance.error)
+    return integrated(value, 1 + size(height)), integrated(tilt, 1 + size(slope))

@@ -183,6 +183,27 @@ def _in_place(right: Any, loss: Any, x: Any, tau: float) -> Any:
     return x
 
 
+def _absolute_determinant(right: Any, loss: Any, x: Any, tau: float) -> Any:
+    if loss.kind != "quadratic" or np.ndim(loss.H) != 2:
+        return right.local_entropy(loss, x, tau)
+    wide = np.eye(loss.d) + tau * loss.H
+    shift = np.asarray(x) - loss.m
+    energy = 0.5 * shift @ loss.H @ np.linalg.solve(wide, shift)
+    return float(loss.c + energy + 0.5 * np.linalg.slogdet(wide)[1])
+
+
+def _anchored(right: Any, loss: Any, x0: Any, tau: float, updates: int) -> Array:
+    first = right.heat_proximal_point(loss, x0, tau)
+    return np.array([x0, *[first] * updates])
+
+
+def _growing(right: Any, kind: str, parameters: Any, count: int) -> Any:
+    if kind != "power":
+        return right.step_schedule(kind, parameters, count)
+    c, alpha = parameters
+    return c * np.arange(1, count + 1) ** alpha
+
+
 ENTROPY = (
     "local_entropy",
     "local_entropy_gradient",
@@ -400,6 +421,24 @@ _ENTRIES = (
                 right.majoriser(loss, x, y, tau) + _square(x, y) / (2 * tau)
             )
         },
+    ),
+    Mistake(
+        "T23",
+        "F finite where it is infinite",
+        "log det(I + tau H) is taken of the absolute eigenvalues: no refusal",
+        {"local_entropy": _absolute_determinant},
+    ),
+    Mistake(
+        "T24",
+        "pull anchored at x_0",
+        "every step of Algorithm 2 is pulled to x_0, not to x_k",
+        {"minimise_heat": _anchored},
+    ),
+    Mistake(
+        "H05",
+        "steps grow",
+        "a_j is c j^(+alpha), as the paper prints it",
+        {"step_schedule": _growing},
     ),
     Mistake(
         "M03",
