@@ -106,7 +106,9 @@ def gibbs_moments(f: Loss, mean: Array, cov: Array, sign: int = -1) -> GibbsMome
         return _Values(rise - half_square - offset @ pull, columns, np.abs(rise))
 
     base = sign * float(f(centre)) - 0.5 * float(shift @ pull)
-    log_sum, ratios, error = grid.ratios(integrand)
+    narrow = np.diagonal(precision)
+    floors = [*np.zeros(d + len(pairs[0])), *np.sqrt(narrow), narrow.sum()]
+    log_sum, ratios, error = grid.ratios(integrand, np.array(floors))
     moved, products, slope, mean_square = np.split(
         ratios, [d, d + len(pairs[0]), 2 * d + len(pairs[0])]
     )
@@ -134,7 +136,7 @@ def _excess(f: Loss, centre: Array, offset: Array) -> Array:
 def gaussian_average(f: Loss, mean: Array, cov: Array) -> float:
     """The integral of f N(mean, cov); arguments and errors as in `gibbs_moments`."""
     f = _resolvable(f)
-    ratios = _gaussian_ratios(f, mean, cov, lambda y: f(y)[:, None])
+    ratios = _gaussian_ratios(f, mean, cov, lambda y: f(y)[:, None], np.ones(1))
     return float(require_finite(ratios[0], "the average of f over a Gaussian"))
 
 
@@ -158,13 +160,19 @@ def gaussian_jet(f: Loss, mean: Array, cov: Array) -> tuple[float, Array, Array]
         return np.concatenate([f(y)[:, None], f.gradient(y), curvature], axis=1)
 
     d = mean.size
-    ratios = _gaussian_ratios(f, mean, cov, jet)
+    slopes = 1 / np.sqrt(np.diagonal(cov))
+    floors = np.array([1.0, *slopes, *np.outer(slopes, slopes).ravel()])
+    ratios = _gaussian_ratios(f, mean, cov, jet, floors)
     require_finite(ratios, "the average of f over a Gaussian")
     return float(ratios[0]), ratios[1 : d + 1], ratios[d + 1 :].reshape(d, d)
 
 
 def _gaussian_ratios(
-    f: Resolvable, mean: Array, cov: Array, columns: Callable[[Array], Array]
+    f: Resolvable,
+    mean: Array,
+    cov: Array,
+    columns: Callable[[Array], Array],
+    floors: Array,
 ) -> Array:
     """Averages of columns over N(mean, cov).
 
@@ -182,7 +190,7 @@ def _gaussian_ratios(
         half_square = 0.5 * ((offset @ precision) * offset).sum(axis=-1)
         return _Values(-half_square, columns(mean + offset), np.zeros(1))
 
-    return grid.ratios(integrand)[1]
+    return grid.ratios(integrand, floors)[1]
 
 
 def _resolvable(f: Loss) -> Resolvable:
@@ -232,14 +240,18 @@ class _Grid:
         return float(self.step.prod())
 
     def ratios(
-        self, integrand: Callable[[Array], _Values]
+        self, integrand: Callable[[Array], _Values], floors: Array
     ) -> tuple[float, Array, float]:
-        """log of the sum of weights, the columns' averages, the error estimate."""
+        """log of the sum of weights, the columns' averages, the error estimate.
+
+        A column is judged on the scale of its magnitude, or of its floor (m,) if that
+        is larger: 1 for f, 1 / sd for a slope.
+        """
         first, second = (
             _accumulate(integrand(block) for block in self._blocks(shift))
             for shift in (np.zeros(3), SHIFTS)
         )
-        return _combine(first, second)
+        return _combine(first, second, floors)
 
     def _blocks(self, shift: Array) -> Iterator[Array]:
         """All offsets of one grid, at most `_BLOCK` at a time, shape (n, d)."""
@@ -286,7 +298,7 @@ def _accumulate(blocks: Iterator[_Values]) -> _Sums:
     return _Sums(top, mass, columns, sizes, rise)
 
 
-def _combine(first: _Sums, second: _Sums) -> tuple[float, Array, float]:
+def _combine(first: _Sums, second: _Sums, floors: Array) -> tuple[float, Array, float]:
     """log of the mean mass, the mean ratios, and the checked error estimate.
 
     The mass is judged through its logarithm, each average on the scale of its own
@@ -300,7 +312,8 @@ def _combine(first: _Sums, second: _Sums) -> tuple[float, Array, float]:
     share = masses[0] / (masses[0] + masses[1])
     ratios = first.columns / first.mass, second.columns / second.mass
     sizes = share * first.sizes / first.mass + (1 - share) * second.sizes / second.mass
-    gaps = np.abs(ratios[0] - ratios[1]) / np.maximum(sizes, np.finfo(float).tiny)
+    scales = np.maximum(np.maximum(sizes, floors), np.finfo(float).tiny)
+    gaps = np.abs(ratios[0] - ratios[1]) / scales
     error = max(float(abs(np.log(masses[0] / masses[1]))), float(gaps.max()))
     rounding = 16 * np.finfo(float).eps * max(first.rise, second.rise)
     allowed = min(TOLERANCE + rounding, LARGEST_TOLERANCE)

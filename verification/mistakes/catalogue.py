@@ -85,7 +85,7 @@ def _hermite(
     loss: Any, x: Any, tau: float, stretch: float, scale: float
 ) -> tuple[Array, Array]:
     """Points and weights of a tensor Gauss-Hermite rule, physicists' nodes."""
-    nodes, weights = np.polynomial.hermite.hermgauss(24)
+    nodes, weights = np.polynomial.hermite.hermgauss(24 if loss.d < 3 else 6)
     shifts = np.array(list(product(nodes, repeat=loss.d)))
     masses = np.array([math.prod(w) for w in product(weights, repeat=loss.d)])
     return np.asarray(x) + stretch * math.sqrt(tau) * shifts, masses * scale**loss.d

@@ -1,0 +1,192 @@
+"""What the pages say exists does exist: code, checks, errata, links."""
+
+import math
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refimpl import quadrature
+from verification.checks import Verdict, all_checks, find, run_check
+from verification.mistakes import CATALOGUE
+from verification.subject import METHODS, Witness
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+ERRATA = [f"E{n}" for n in range(1, 17)]
+CHECKS = {entry.id for entry in all_checks()}
+
+FENCE = re.compile(r"^(```+|\$\$).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+DOTTED = re.compile(r"(?:refimpl|verification)(?:\.\w+)+")
+CHECK_ID = re.compile(r"(?:[A-Z]+\d*)-(?:[A-Z]?\d+|[A-Z])")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+TARGET = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def prose(page: Path) -> str:
+    """The text of a page without its code blocks and displayed formulas."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def code_words(page: Path) -> list[str]:
+    """What stands between backticks."""
+    return CODE.findall(prose(page))
+
+
+def resolve(path: str) -> Any:
+    """The object at a dotted path: the longest importable module, then attributes."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[length:]:
+            found = getattr(found, name)
+        return found
+    raise ModuleNotFoundError(path)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names a link into this page may use."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    slugs = {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in HEADING.findall(text)
+    }
+    return slugs | set(TARGET.findall(text))
+
+
+@each_page
+def test_code_paths_resolve(page: Path) -> None:
+    for word in code_words(page):
+        if DOTTED.fullmatch(word):
+            resolve(word)
+
+
+@each_page
+def test_check_ids_exist(page: Path) -> None:
+    mentioned = {word for word in code_words(page) if CHECK_ID.fullmatch(word)}
+    assert mentioned <= CHECKS
+
+
+def test_every_check_id_is_recognised() -> None:
+    assert all(CHECK_ID.fullmatch(name) for name in CHECKS)
+
+
+def test_every_check_is_in_the_paper_map() -> None:
+    assert set(code_words(DOCS / "paper_map.md")) >= CHECKS
+
+
+def test_the_paper_map_names_code_in_every_row() -> None:
+    rows = [
+        line
+        for line in prose(DOCS / "paper_map.md").splitlines()
+        if line.startswith("| ") and not line.startswith("| paper ")
+    ]
+    assert len(rows) > 30
+    assert [row for row in rows if not DOTTED.search(row)] == []
+
+
+def test_errata_are_numbered_one_to_sixteen() -> None:
+    text = prose(DOCS / "errata.md")
+    assert re.findall(r"^## (E\d+)\. ", text, re.MULTILINE) == ERRATA
+    assert re.findall(r"^\((e\d+)\)=$", text, re.MULTILINE) == [
+        name.lower() for name in ERRATA
+    ]
+
+
+@pytest.mark.parametrize("name", ERRATA)
+def test_each_erratum_is_complete(name: str) -> None:
+    text = prose(DOCS / "errata.md")
+    entry = text.partition(f"## {name}. ")[2].partition("\n## ")[0]
+    for part in ("**Printed.**", "**Right.**", "**Shown by.**"):
+        assert entry.count(part) == 1
+
+
+def test_errata_quoted_in_code_exist() -> None:
+    for package in ("refimpl", "verification"):
+        for source in sorted((ROOT / package).rglob("*.py")):
+            text = source.read_text(encoding="utf-8")
+            assert set(re.findall(r"\bE\d+\b", text)) <= set(ERRATA), source
+
+
+@each_page
+def test_links_resolve(page: Path) -> None:
+    for link in LINK.findall(prose(page)):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def adapter(source: str) -> Any:
+    """The subject that the source of an example defines."""
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    return namespace["Mine"]()
+
+
+def verdicts(subject: Any, *ids: str) -> list[str]:
+    witness = Witness(subject)
+    return [str(run_check(entry, witness).verdict) for entry in find(ids)]
+
+
+def test_the_adapter_of_the_documentation_conforms() -> None:
+    text = (DOCS / "subject.md").read_text(encoding="utf-8")
+    source = re.findall(r"^```python\n(import.*?)^```$", text, re.M | re.S)[0]
+    ids = ("EQ2-01", "EQ2-05", "HEAT-01", "MAN-01")
+    assert verdicts(adapter(source), *ids) == [
+        Verdict.PASS,
+        Verdict.PASS,
+        Verdict.NOT_RUN,
+        Verdict.PASS,
+    ]
+    broken = source.replace("tau * H", "tau**2 * H")
+    assert verdicts(adapter(broken), "EQ2-01") == [Verdict.FAIL]
+
+
+def test_the_methods_of_the_documentation_exist() -> None:
+    text = (DOCS / "subject.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)\(", text, re.M)
+    assert len(named) > 10
+    assert set(named) <= set(METHODS)
+
+
+def test_counts_are_current() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert {int(n) for n in re.findall(r"(\d+) checks", text)} <= {len(CHECKS)}
+        assert {int(n) for n in re.findall(r"(\d+) mistakes", text)} <= {len(CATALOGUE)}
+
+
+def test_the_figures_of_quadrature_are_current() -> None:
+    text = (DOCS / "quadrature.md").read_text(encoding="utf-8")
+    assert f"e^{{-{quadrature.DROP:.0f}}} " in text
+    assert f"\\sqrt{{{2 * quadrature.DROP:.0f}\\,\\tau}}" in text
+    assert f"2^{{{math.log2(quadrature.MAX_NODES):.0f}}}" in text
+    assert f"10^{{{math.log10(quadrature.TOLERANCE):.0f}}}" in text
+
+
+def test_the_examples_of_the_readme_say_what_they_print(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example, mine = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    exec(example, {})
+    assert re.findall(r"\w+", capsys.readouterr().out) == ["True"] * 3
+    assert set(verdicts(adapter(mine), "ALG1", "EQ2", "EQ12")) == {
+        Verdict.PASS,
+        Verdict.NOT_RUN,
+    }
