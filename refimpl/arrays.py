@@ -36,6 +36,14 @@ def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> 
     return array
 
 
+def as_parameters(name: str, value: Any) -> Array:
+    """A vector that fixes the number of parameters, shape (d,) with d >= 1."""
+    vector = as_array(name, value, 1)
+    if not vector.size:
+        raise InvalidParameter(f"{name} must have at least one entry")
+    return vector
+
+
 def frozen(array: Array) -> Array:
     """The same array, made read-only: a loss never changes once it is built."""
     array.flags.writeable = False
@@ -47,7 +55,10 @@ def as_points(name: str, value: Any, d: int) -> Array:
 
     Infinite and NaN coordinates pass: the loss's value there decides.
     """
-    points = np.asarray(value, dtype=np.float64)
+    try:
+        points = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter(f"{name} must be an array of real numbers") from error
     if points.ndim == 0 or points.shape[-1] != d:
         raise InvalidParameter(
             f"{name} must have last axis d = {d}, got shape {points.shape}"

@@ -212,14 +212,17 @@ def _region(f: Bounded, q: GibbsLaw) -> tuple[Array, Array]:
     None is farther from x than sqrt(2 tau (F^H(x) - inf F^H)).
     """
     if isinstance(f, Enclosed):
-        return f.proximal_box(q.x, q.tau)
-    fall = float(regularised.heat(f, q.x, q.tau) - f.heat_lower_bound(q.tau))
-    radius = np.sqrt(2 * q.tau * max(fall, 0.0))
-    if not np.isfinite(radius):
+        lower, upper = f.proximal_box(q.x, q.tau)
+    else:
+        fall = float(regularised.heat(f, q.x, q.tau) - f.heat_lower_bound(q.tau))
+        radius = np.sqrt(2 * q.tau * max(fall, 0.0))
+        lower, upper = q.x - radius, q.x + radius
+    if not np.isfinite(upper - lower).all():
         raise NotCertified(
-            f"heat of {type(f).__name__} is not known to be bounded below"
+            f"F^H(y) + |y - x|^2 / 2 tau of {type(f).__name__} at tau = {q.tau:g} is "
+            "not known to be bounded below"
         )
-    return q.x - radius, q.x + radius
+    return lower, upper
 
 
 def _undercut_by_none(values: Array) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from refimpl.arrays import as_array, require_finite
+from refimpl.arrays import as_array, as_point, as_variance, require_finite
 from refimpl.interfaces import Iterate, Loss
 from refimpl.schedules import Constant, Schedule
 
@@ -39,8 +39,9 @@ def sgd(losses: Iterable[Loss], x0: Any, *, eta: Schedule | float) -> Iterator[I
     [4.0, 2.0]
     """
     x = as_array("x0", x0, 1)
-    schedule: Schedule = eta if callable(eta) else Constant(eta)
+    schedule: Schedule = eta if callable(eta) else Constant(as_variance("eta", eta))
     for k, f in enumerate(losses):
+        x = as_point("x0" if k == 0 else "x", x, f.d)
         x = x - schedule(k) * f.gradient(x)
         require_finite(x, f"the iterate after update {k}")
         yield Iterate(k + 1, x)

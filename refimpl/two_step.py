@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import as_array, as_variance, require_finite
+from refimpl.arrays import as_array, as_point, as_variance, require_finite
 from refimpl.interfaces import BestGaussian, Iterate, Loss, Projection
 from refimpl.laws import GibbsLaw
 from refimpl.schedules import Constant, Schedule
@@ -70,10 +70,11 @@ def two_step(
     [4.0, 2.0, 1.0]
     """
     x = as_array("x0", x0, 1)
-    schedule: Schedule = tau if callable(tau) else Constant(tau)
+    schedule: Schedule = tau if callable(tau) else Constant(as_variance("tau", tau))
     relaxation = None if eta is None else as_variance("eta", eta)
     previous: Projection | None = None
     for k, f in enumerate(losses):
+        x = as_point("x0" if k == 0 else "x", x, f.d)
         q = GibbsLaw(f, x, schedule(k))  # step 1
         previous = project(q, rng=rng, previous=previous)  # type: ignore[arg-type]
         if relaxation is None:

@@ -179,7 +179,10 @@ def test_a_failing_subject_and_its_report(folder):
     worst = [entry["evidence"]["worst"] for entry in report["checks"]]
     assert worst[0]["error"] == 2.0**-30
     assert worst[0]["ratio"] == "inf"
-    assert worst[1]["measured"] == "nan"
+    assert worst[1] is None
+    assert (
+        "float nan, which is not finite" in report["checks"][1]["evidence"]["message"]
+    )
     assert report["exit_code"] == 1
 
 
@@ -365,3 +368,132 @@ def test_a_defect_of_the_judge_is_not_blamed_on_the_subject(monkeypatch, capsys)
     monkeypatch.setattr("verification.__main__.listing", defect)
     assert main(["list"]) == 3
     assert "a defect" in capsys.readouterr().err
+
+
+# --- the real judge: its own checks, truths, adapter and self-check
+
+REAL_SUBJECTS = """
+from verification.adapter import Refimpl
+from verification.mistakes import CATALOGUE, planted
+
+forgetful = planted(CATALOGUE["T02"], Refimpl())
+
+
+class Empty:
+    pass
+
+
+class Stopped(Refimpl):
+    asked = 0
+
+    def local_entropy(self, loss, x, tau):
+        self.asked += 1
+        if self.asked > 1:
+            raise KeyboardInterrupt
+        return super().local_entropy(loss, x, tau)
+"""
+
+BROKEN_TRUTH = """
+import sys
+
+from verification.truth import closed_forms
+
+right = closed_forms.local_entropy
+closed_forms.local_entropy = lambda ctx, *a: right(ctx, *a) + ctx.number(2.0**-60)
+from verification.__main__ import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A folder with real subjects, right and wrong."""
+    (tmp_path / "mine.py").write_text(REAL_SUBJECTS)
+    (tmp_path / "half.py").write_text("import numppy")
+    (tmp_path / "broken.py").write_text(BROKEN_TRUTH)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verification(*words, start=("-m", "verification")):
+    return subprocess.run(
+        [sys.executable, *start, *words],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+def test_this_projects_own_implementation_conforms(bench):
+    done = verification("run", "EQ2-01", "eq18", "--seed", "5", "--json", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "refimpl conforms in what was run: 2 checks passed." in done.stdout
+    report = report_of(bench / "r.json")
+    assert (report["subject"]["name"], report["exit_code"]) == ("refimpl", 0)
+    assert [entry["id"] for entry in report["checks"]] == ["EQ2-01", "EQ18-01"]
+
+
+def test_a_planted_mistake_is_found(bench):
+    done = verification("run", "EQ2-01", "EQ18-01", "--subject", "mine:forgetful")
+    assert done.returncode == 1
+    assert "refimpl with T02 does not conform: EQ2-01." in done.stdout
+
+
+def test_an_interrupted_real_run(bench):
+    words = ("EQ18-01", "EQ2-01", "--subject", "mine:Stopped", "--json", "r.json")
+    done = verification("run", *words)
+    assert done.returncode == 2
+    report = report_of(bench / "r.json")
+    assert report["levels"]["D"]["not_run"] == {"interrupted": 2}
+    assert report["exit_code"] == 2
+
+
+def test_a_broken_truth_is_found_before_anybody_is_judged(bench):
+    """Wrong by 2^-60: far below what any subject could show."""
+    done = verification("run", "EQ2-01", "--json", "r.json", start=("broken.py",))
+    assert done.returncode == 3
+    assert "trust no verdict: the oracle's own self-check failed" in done.stdout
+    assert "two routes to F, quadratic" in done.stdout
+    assert report_of(bench / "r.json")["checks"] == []
+
+
+def test_a_real_subject_that_offers_nothing(bench):
+    done = verification("run", "EQ2-01", "EQ18-01", "--subject", "mine:Empty")
+    assert done.returncode == 5
+    assert "the subject does not provide local_entropy" in done.stdout
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--subject", "half:x"], "importing half raised ModuleNotFoundError"),
+        (["run", "--subject", "other:x"], "there is no module 'other'"),
+        (["run", "EQ2-O1"], "EQ2-01"),
+        (["explain", "HEET-01"], "did you mean HEAT-01"),
+        (["mutants", "T99"], "there is no mistake 'T99'"),
+    ],
+)
+def test_real_usage_errors(words, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "half", raising=False)
+    assert main(words) == 4
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_mutants_of_one_mistake(bench, capsys, monkeypatch):
+    """By a catalogue of two checks, since all of them take some time."""
+    from verification.checks import find
+    from verification.mistakes import kill_table as module_function
+
+    module = sys.modules[module_function.__module__]
+    monkeypatch.setattr(module, "all_checks", lambda: find(["EQ2-01", "EQ18-01"]))
+    assert main(["mutants", "t02", "--json", "kills.json"]) == 0
+    assert "EQ2-01" in capsys.readouterr().out
+    assert "T02" in (bench / "kills.json").read_text("utf-8")
+    assert main(["mutants", "T08"]) == 1  # neither of the two can see it

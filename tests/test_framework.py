@@ -17,6 +17,7 @@ from verification import runner
 from verification.checks import REGISTRY, Verdict, all_checks, check, find, run_check
 from verification.errors import (
     CannotStart,
+    NotFinite,
     NotProvided,
     NotRun,
     OracleFault,
@@ -214,8 +215,11 @@ def test_exact_numbers_are_answers(value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_non_finite_answers_are_kept(value):
-    assert ask(lambda loss, x, tau: value) == pytest.approx(value, nan_ok=True)
+def test_non_finite_answers_are_faults_of_the_subject(value):
+    with pytest.raises(
+        NotFinite, match=r"local_entropy returned float \w+, which is not finite"
+    ):
+        ask(lambda loss, x, tau: value)
 
 
 @pytest.mark.parametrize(
@@ -290,9 +294,9 @@ def test_a_network_answers_a_pair():
 
 
 def test_calls_are_counted_and_warnings_silenced():
-    witness = Witness(subject(heat=lambda loss, x, tau: np.log(x - x)[0]))
-    assert witness.heat(toy_loss(), X, 0.5) == -math.inf
-    assert witness.heat(toy_loss(), X, 0.5) == -math.inf
+    witness = Witness(subject(heat=lambda loss, x, tau: np.exp(np.log(x - x))[0]))
+    assert witness.heat(toy_loss(), X, 0.5) == 0
+    assert witness.heat(toy_loss(), X, 0.5) == 0
     assert witness.calls == {"heat": 2}
 
 

@@ -68,6 +68,11 @@ class Components:
     def __init__(self, means: Any, covariances: Any) -> None:
         self.means = frozen(as_array("means", means, 2))
         self.K, self.d = self.means.shape
+        if not self.means.size:
+            raise InvalidParameter(
+                "means must hold at least one mean of at least one coordinate, got "
+                f"shape {self.means.shape}"
+            )
         covariances = as_array("covariances", covariances, 3)
         if covariances.shape != (self.K, self.d, self.d):
             raise InvalidParameter(
@@ -80,7 +85,7 @@ class Components:
     def widened(self, cov: Any) -> Array:
         """Cholesky factors of S_k + cov, cov one variance or (d, d); (K, d, d)."""
         extra = cov * np.eye(self.d) if np.ndim(cov) == 0 else cov
-        return cholesky("covariances", self.covariances + extra)
+        return frozen(cholesky("covariances", self.covariances + extra))
 
     def squares(self, y: Array, factors: Array) -> Array:
         """Squared Mahalanobis distances of points (..., d), shape (..., K)."""

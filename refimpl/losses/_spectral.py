@@ -11,6 +11,7 @@ import numpy as np
 
 from refimpl.arrays import (
     Array,
+    as_count,
     as_covariance,
     as_point,
     as_points,
@@ -101,7 +102,7 @@ class SpectralQuadratic:
     ) -> Array:
         """n independent exact draws of q = N(E_q X, tau K), shape (n, d)."""
         mean = self.posterior_mean(as_point("x", x, self.d), tau)
-        z = rng.standard_normal((n, self.d))
+        z = rng.standard_normal((as_count("n", n, least=0), self.d))
         return mean + self._rotate_back(z * np.sqrt(tau / self._growth(tau)))
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:

@@ -6,9 +6,9 @@ import numpy as np
 
 from refimpl.arrays import (
     Array,
-    as_array,
     as_count,
     as_covariance,
+    as_parameters,
     as_point,
     as_points,
     as_scalar,
@@ -35,7 +35,7 @@ class Linear:
     """
 
     def __init__(self, g: Any, c: float = 0.0) -> None:
-        self.g = frozen(as_array("g", g, 1))
+        self.g = frozen(as_parameters("g", g))
         self.c = as_scalar("c", c)
 
     @property
@@ -83,7 +83,8 @@ class Linear:
     ) -> Array:
         """n independent exact draws of q, shape (n, d)."""
         mean = self.posterior_mean(as_point("x", x, self.d), tau)
-        return mean + np.sqrt(tau) * rng.standard_normal((n, self.d))
+        z = rng.standard_normal((as_count("n", n, least=0), self.d))
+        return mean + np.sqrt(as_variance("tau", tau)) * z
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov), which is f(mean)."""
@@ -127,3 +128,7 @@ class Constant(Linear):
 
     def __init__(self, c: float, d: int) -> None:
         super().__init__(np.zeros(as_count("d", d)), c)
+
+    def __call__(self, y: Any) -> Array:
+        """c at every point of (..., d), infinite ones among them, shape (...)."""
+        return np.full(as_points("y", y, self.d).shape[:-1], self.c)[()]

@@ -8,6 +8,7 @@ from scipy.special import logsumexp, softmax
 from refimpl.arrays import (
     Array,
     as_array,
+    as_count,
     as_point,
     as_points,
     as_variance,
@@ -97,6 +98,7 @@ class GaussianMixture(ComponentLoss):
             as_point("x", x, self.d), tau, factors
         )
         roots = np.linalg.cholesky(self._posterior_covariances(tau, factors))
+        n = as_count("n", n, least=0)
         component = rng.choice(weights.size, size=n, p=weights)
         z = rng.standard_normal((n, self.d))
         return means[component] + np.einsum("nij,nj->ni", roots[component], z)

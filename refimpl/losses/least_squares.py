@@ -62,6 +62,14 @@ class LeastSquares(SpectralQuadratic):
     def batch(self, indices: Any) -> "LeastSquares":
         """The mean over the examples with these indices, again a loss."""
         rows = np.asarray(indices)
+        if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
+            raise InvalidParameter(
+                f"indices must be a non-empty list of whole numbers, got {indices!r}"
+            )
+        if rows.min() < 0 or rows.max() >= self.N:
+            raise InvalidParameter(
+                f"indices must be from 0 to N - 1 = {self.N - 1}, got {indices!r}"
+            )
         return LeastSquares(self.A[rows], self.b[rows])
 
     def __call__(self, y: Any) -> Array:
@@ -82,6 +90,7 @@ class LeastSquares(SpectralQuadratic):
 
     def posterior_mean(self, x: Any, tau: float) -> Array:
         """E_q X, the solution of (I + tau A^T A / N) mean = x + tau A^T b / N."""
+        growth = self._growth(tau)
         u = self._rotate(as_points("x", x, self.d))
         pull = self._singular * self._targets / self.N
-        return self._rotate_back((u + tau * pull) / self._growth(tau))
+        return self._rotate_back((u + tau * pull) / growth)

@@ -7,6 +7,7 @@ import numpy as np
 from refimpl.arrays import (
     Array,
     as_array,
+    as_parameters,
     as_points,
     as_scalar,
     as_symmetric,
@@ -39,7 +40,7 @@ class Quadratic(SpectralQuadratic):
     """
 
     def __init__(self, H: Any, m: Any, c: float = 0.0) -> None:
-        self.m = frozen(as_array("m", m, 1))
+        self.m = frozen(as_parameters("m", m))
         self.H = frozen(as_array("H", H, (0, 1, 2)))
         self.c = as_scalar("c", c)
         if self.H.ndim == 2:

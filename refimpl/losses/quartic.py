@@ -9,6 +9,7 @@ from refimpl.arrays import (
     Array,
     as_array,
     as_covariance,
+    as_parameters,
     as_points,
     as_scalar,
     as_variance,
@@ -36,7 +37,7 @@ class Quartic:
     """
 
     def __init__(self, c4: Any, c3: Any, c2: Any, coupling: float = 0.0) -> None:
-        self.c4 = frozen(as_array("c4", c4, 1))
+        self.c4 = frozen(as_parameters("c4", c4))
         self.c3 = frozen(as_array("c3", c3, 1))
         self.c2 = frozen(as_array("c2", c2, 1))
         if not self.c4.size == self.c3.size == self.c2.size > 0:

@@ -114,8 +114,8 @@ class Trigonometric:
         least = np.linalg.eigvalsh(narrow)[0]
         if not least > 0:
             raise NotIntegrable(
-                "local entropy is infinite: the precision of phi and H together must "
-                f"be positive definite, but lambda_min is {least:g}"
+                "local entropy is infinite: I/tau + H must be positive definite (I/tau "
+                f"- H for exp(f)), but tau = {cov.max():g} and lambda_min = {least:g}"
             )
         slope = self.quadratic.gradient(mean)
         centre = mean + sign * np.linalg.solve(narrow, slope)
@@ -153,9 +153,12 @@ class Trigonometric:
         """A box that holds the minimisers of F^H_tau(y) + |y - x|^2 / 2 tau.
 
         Its quadratic part exceeds its own minimum there by no more than it does at x
-        plus twice the waves' total.
+        plus twice the waves' total.  It is unbounded unless I/tau + H is positive
+        definite.
         """
         precision = self.quadratic.hessian(x) + np.eye(self.d) / tau
+        if not np.linalg.eigvalsh(precision)[0] > 0:
+            return np.full(self.d, -np.inf), np.full(self.d, np.inf)
         slope = self.quadratic.gradient(x)
         step = np.linalg.solve(precision, slope)
         waves = np.abs(self._damped(tau)).sum()

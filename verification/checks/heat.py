@@ -44,7 +44,7 @@ def _value_and_gradient(w: Witness, p: Problem) -> Iterator[Finding]:
     truth="f + tau tr(H)/2",
     route="CF",
     tolerance=RUNNING,
-    mistakes=("T08", "T20"),
+    mistakes=("T08", "T08H", "T20"),
     any_of=("heat", "heat_gradient"),
     cases=P.QUADRATICS,
 )

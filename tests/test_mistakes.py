@@ -1,0 +1,197 @@
+"""The catalogue of mistakes and the checks' promises to catch them."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from verification.adapter import Refimpl
+from verification.checks import Check, Verdict, all_checks, run_check
+from verification.errors import UsageError
+from verification.mistakes import (
+    CATALOGUE,
+    MARGIN,
+    KillTable,
+    Mistake,
+    entries,
+    planted,
+)
+from verification.problems import QUADRATIC_2
+from verification.subject import METHODS, Subject, Witness
+
+CHECKS = all_checks()
+X = np.array([0.8125, -1.3125])
+
+#: In the catalogue for the diagnosis alone: no check promises to catch it.
+UNPROMISED: set[str] = set()
+
+#: Over a second, for the truths or for the subject's search in two dimensions.
+SLOW_CHECKS = {"ALG1-02", "EQ2-09", "EQ12-01", "HEAT-07", "HEAT-08", "TH1-01"}
+SLOW_PROMISES = {"ALG1-02", "HEAT-08"}  # whichever mistake comes first pays
+SLOW_KILLS = {
+    *(
+        (check.id, m)
+        for check in CHECKS
+        if check.id in SLOW_PROMISES
+        for m in check.mistakes
+    ),
+    ("ALG1-03", "T06"),
+    ("EQ12-01", "T06"),
+    ("HEAT-07", "T08"),
+    ("HEAT-07", "T20"),
+}
+
+
+# --- the catalogue
+
+
+def test_promises_and_catalogue_agree() -> None:
+    promised = {mistake for check in CHECKS for mistake in check.mistakes}
+    assert promised <= set(CATALOGUE)
+    assert set(CATALOGUE) - promised == UNPROMISED
+
+
+def test_every_check_promises_to_catch_something() -> None:
+    assert [check.id for check in CHECKS if not check.mistakes] == []
+
+
+@pytest.mark.parametrize("mistake", CATALOGUE.values(), ids=CATALOGUE)
+def test_a_mistake_says_what_it_does_to_which_methods(mistake: Mistake) -> None:
+    assert CATALOGUE[mistake.id] is mistake
+    assert mistake.sentence
+    assert len(mistake.name) <= 40
+    assert mistake.faults
+    assert set(mistake.faults) <= set(METHODS)
+    for method, fault in mistake.faults.items():
+        # fault(right, *arguments), for the positional arguments of the protocol
+        signature = inspect.signature(getattr(Subject, method))
+        required = [
+            p
+            for p in list(signature.parameters.values())[1:]
+            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        ]
+        inspect.signature(fault).bind(None, *required)
+
+
+def test_names_and_sentences_are_unique() -> None:
+    for field in ("name", "sentence"):
+        texts = [getattr(mistake, field) for mistake in CATALOGUE.values()]
+        assert len(set(texts)) == len(texts)
+
+
+# --- planting
+
+
+def test_a_planted_subject_is_right_in_everything_else() -> None:
+    right, wrong = Refimpl(), planted(CATALOGUE["T01"], Refimpl())
+    assert wrong.name == "refimpl with T01"
+    assert wrong.dtype == right.dtype
+    value = right.local_entropy(QUADRATIC_2, X, 0.75)
+    assert wrong.local_entropy(QUADRATIC_2, X, 0.75) == -value
+    assert wrong.heat(QUADRATIC_2, X, 0.75) == right.heat(QUADRATIC_2, X, 0.75)
+
+
+def test_nothing_is_planted_in_a_method_that_is_not_there() -> None:
+    class Small:
+        name, dtype = "small", "float64"
+
+        def heat(self, loss: Any, x: Any, tau: float) -> float:
+            return 0.0
+
+    witness = Witness(planted(CATALOGUE["T03"], Small()))
+    assert witness.provides("heat")
+    assert not witness.provides("local_entropy")
+
+
+# --- the right subject passes, and every promise is kept
+
+
+def _marks(slow: bool) -> Any:
+    return [pytest.mark.slow] if slow else []
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=check.id, marks=_marks(check.id in SLOW_CHECKS))
+        for check in CHECKS
+    ],
+)
+def test_the_right_subject_passes(check: Check) -> None:
+    outcome = run_check(check, Witness(Refimpl()))
+    assert outcome.verdict is Verdict.PASS, outcome
+    assert outcome.not_run == ()
+
+
+@pytest.mark.parametrize(
+    ("check", "mistake"),
+    [
+        pytest.param(
+            check,
+            CATALOGUE[name],
+            id=f"{check.id}-{name}",
+            marks=_marks((check.id, name) in SLOW_KILLS),
+        )
+        for check in CHECKS
+        for name in check.mistakes
+        if name in CATALOGUE
+    ],
+)
+def test_a_promised_mistake_is_caught_by_far(check: Check, mistake: Mistake) -> None:
+    outcome = run_check(check, Witness(planted(mistake, Refimpl())))
+    assert outcome.verdict is Verdict.FAIL
+    by_fault = bool(outcome.message)
+    assert by_fault or (outcome.worst is not None and outcome.worst.ratio >= MARGIN)
+
+
+def test_the_slow_ones_exist() -> None:
+    promises = {(check.id, name) for check in CHECKS for name in check.mistakes}
+    assert promises >= SLOW_KILLS
+    assert {check.id for check in CHECKS} >= SLOW_CHECKS
+
+
+# --- the kill table
+
+
+def table(**margins: dict[str, float]) -> KillTable:
+    chosen = [check for check in CHECKS if check.id in ("EQ2-01", "EQ18-01")]
+    return KillTable(chosen, dict(margins))
+
+
+def test_a_table_in_which_every_promise_is_kept() -> None:
+    good = table(
+        T01={"EQ2-01": 1e9},
+        T02={"EQ2-01": math.inf},
+        T03={"EQ2-01": 1e4},
+        T17={"EQ18-01": 1e6},
+        T18={"EQ18-01": 1e6},
+    )
+    assert (good.survivors, good.dead, good.broken_promises) == ([], [], [])
+    assert good.ok
+    assert not good.whole
+    good.false_kills = ["EQ2-01"]
+    assert not good.ok
+
+
+def test_what_a_table_complains_of() -> None:
+    bad = table(T01={}, T02={"EQ18-01": 1e9}, T03={"EQ2-01": 12.0})
+    assert bad.survivors == ["T01"]
+    assert bad.broken_promises == [
+        "EQ2-01 misses T01",
+        "EQ2-01 misses T02",
+        "EQ2-01 sees T03 at 12 only",
+    ]
+    assert not bad.ok
+    assert table(T01={"EQ2-01": 1e9}).dead == ["EQ18-01"]
+    assert table(T01={"EQ2-01": 1e9}).ok  # a part of the catalogue cannot tell
+
+
+def test_entries_by_id() -> None:
+    assert [mistake.id for mistake in entries(["t06", "M10"])] == ["T06", "M10"]
+    assert len(entries([])) == len(CATALOGUE)
+    with pytest.raises(UsageError, match="there is no mistake 'T99'; near: T"):
+        entries(["T99"])

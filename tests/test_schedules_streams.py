@@ -1,0 +1,155 @@
+"""Schedules and random streams."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.errors import InvalidParameter
+from refimpl.schedules import Constant, Harmonic, PowerLaw, Scoping, steps
+from refimpl.streams import stream
+
+EXACT = {
+    "constant": (Constant(0.75), [0.75, 0.75, 0.75, 0.75]),
+    "harmonic": (Harmonic(0.0), [1, 1 / 2, 1 / 3, 1 / 4]),
+    "harmonic, shifted": (Harmonic(1000), [1 / 1001, 1 / 1002, 1 / 1003, 1 / 1004]),
+    "power law": (PowerLaw(0.5, 1.0), [0.5, 0.25, 0.5 / 3, 0.125]),
+    "power law, root": (PowerLaw(3.0, 0.5), [3, 3 / 2**0.5, 3 / 3**0.5, 1.5]),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_inner_steps_count_from_one(name: str) -> None:
+    schedule, values = EXACT[name]
+    # pow and the division are each good to one unit in the last place
+    np.testing.assert_allclose(steps(schedule, 4), values, rtol=2**-51)
+    assert steps(schedule, 0).shape == (0,)
+
+
+def test_scoping_counts_from_zero_and_is_constant_at_zero() -> None:
+    assert Scoping(1.5, 1.0)(0) == 1.5
+    k = np.arange(40)
+    # exp(k log) loses k log(1 + tau1) units: at most 40 * log 2 of them here
+    np.testing.assert_allclose(Scoping(1.5, 1.0)(k), 1.5 / 2.0**k, rtol=32 * 2**-52)
+    np.testing.assert_array_equal(Scoping(1.5, 0.0)(k), np.full(40, 1.5))
+    assert Scoping(1.0, -0.5)(1) > 1.0  # E14: tau grows
+
+
+def test_scoping_of_many_updates_keeps_its_digits() -> None:
+    """(1 + tau1)^k by a rounded 1 + tau1 would lose k eps / tau1 of them."""
+    tau1, k = 2.0**-40 / 3, 2**30
+    wanted = np.exp(-k * np.log1p(tau1))
+    assert abs(Scoping(1.0, tau1)(k) / wanted - 1) < 1e-15
+    assert abs((1 + tau1) ** -k / wanted - 1) > 1e-9
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Constant(0.5), Harmonic(10.0), PowerLaw(0.5, 0.75), Scoping(2.0, 0.125)],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_one_index_or_many(schedule: Any) -> None:
+    j = np.arange(1, 7).reshape(2, 3)
+    assert schedule(j).shape == (2, 3)
+    assert schedule(j).dtype == np.float64
+    assert np.ndim(schedule(3)) == 0
+    assert schedule(j)[1, 2] == schedule(6)
+    assert hash(schedule) == hash(type(schedule)(**vars(schedule)))
+    name = next(iter(vars(schedule)))
+    with pytest.raises(AttributeError):
+        setattr(schedule, name, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "named"),
+    [
+        (Constant, (0.0,), "value"),
+        (Constant, (np.inf,), "value"),
+        (Constant, ([1.0, 2.0],), "value"),
+        (Harmonic, (-1.0,), "c "),
+        (Harmonic, (np.nan,), "c "),
+        (PowerLaw, (-0.5, 1.0), "c "),
+        (PowerLaw, (0.5, 0.0), "alpha"),
+        (Scoping, (0.0, 1.0), "tau0"),
+        (Scoping, (1.0, -1.0), "tau1"),
+        (Scoping, (1.0, np.nan), "tau1"),
+        (Scoping, ("soon", 1.0), "tau0"),
+    ],
+)
+def test_a_senseless_schedule_is_refused_by_name(
+    make: Any, arguments: Any, named: str
+) -> None:
+    with pytest.raises(InvalidParameter, match=f"^{named}"):
+        make(*arguments)
+
+
+# --- streams
+
+PURPOSES = ("initialisation", "batches", "algorithm", "evaluation")
+
+#: A published promise: a change here changes every published result.
+GOLDEN = {
+    "initialisation": (2909871416, "-0x1.5f763bf40be5fp-3"),
+    "batches": (1186153172, "-0x1.a8e67a025bfddp-1"),
+    "algorithm": (3265854282, "0x1.0952bccafa811p-5"),
+    "evaluation": (2272460144, "-0x1.3077207873e2fp-2"),
+}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_first_numbers_of_every_stream(purpose: str) -> None:
+    whole, normal = GOLDEN[purpose]
+    rng = stream(2024, purpose)
+    assert int(rng.integers(2**32)) == whole
+    assert float(rng.standard_normal()).hex() == normal
+    raw = np.random.SeedSequence(2024, spawn_key=(PURPOSES.index(purpose),))
+    again = np.random.Generator(np.random.PCG64(raw))
+    assert int(again.integers(2**32)) == whole
+
+
+def test_streams_are_different_and_repeat() -> None:
+    addresses = [
+        (seed, purpose, *position)
+        for seed in (0, 1)
+        for purpose in PURPOSES
+        for position in ((), (0,), (1,), (0, 0), (1, 0))
+    ]
+    first = {a: stream(*a).standard_normal(2000) for a in addresses}
+    for a in addresses:
+        assert np.array_equal(stream(*a).standard_normal(2000), first[a])
+    # a correlation of independent streams is N(0, 1/2000): 780 of them beyond 7 sd
+    # have probability 780 * 2.6e-12 = 2e-9; and the seeds are fixed
+    for a, b in combinations(addresses, 2):
+        assert abs(np.corrcoef(first[a], first[b])[0, 1]) < 7 / np.sqrt(2000)
+
+
+def test_more_numbers_from_one_stream_change_no_other() -> None:
+    alone = stream(5, "algorithm").standard_normal(3)
+    stream(5, "batches").standard_normal(1000)
+    stream(5, "algorithm", 0).standard_normal(1000)
+    assert np.array_equal(stream(5, "algorithm").standard_normal(3), alone)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((0, "luck"), "no stream is named 'luck'; there are initialisation, batches"),
+        ((-1, "batches"), "seed and position must be whole numbers >= 0"),
+        ((1.0, "batches"), "whole numbers"),
+        ((True, "batches"), "whole numbers"),
+        ((None, "batches"), "whole numbers"),
+        ((0, "batches", -1), "whole numbers"),
+        ((0, "batches", 0.5), "whole numbers"),
+    ],
+)
+def test_senseless_streams_are_refused(arguments: Any, said: str) -> None:
+    with pytest.raises(InvalidParameter, match=said):
+        stream(*arguments)
+
+
+def test_numpy_integers_are_whole_numbers() -> None:
+    a = stream(np.int64(3), "batches", np.uint8(2)).integers(1000, size=5)
+    assert np.array_equal(a, stream(3, "batches", 2).integers(1000, size=5))
