@@ -109,8 +109,8 @@ def taus(smallest: float = 2**-10, largest: float = 2**10) -> st.SearchStrategy[
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(taus(), lambda tau: tau > 5)
-    6.0
+    >>> find(taus(), lambda tau: tau > 5) > 5
+    True
     """
     if not 0 < smallest <= largest < math.inf:
         raise ValueError(
