@@ -2,10 +2,10 @@
 
 Floors, from the ground up; imports run downwards only:
 
-0. `errors`, `arrays`, `interfaces`, `schedules`, `streams`
+0. `errors`, `arrays`, `interfaces`, `schedules`, `streams`, `noise`
 1. `laws`, `losses`, `quadrature`
 2. `regularised`
-3. `exact`
+3. `exact`, `sgld`, `importance`, `robbins_monro`, `heat_sgd`
 4. `two_step`, `sgd`
 """
 

@@ -4,7 +4,7 @@ Each function takes any loss.  What the loss knows in closed form is used; other
 quadrature for d <= 3; otherwise `NoClosedForm` is raised.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -181,6 +181,31 @@ def heat_hessian(f: Loss, x: Any, tau: float) -> Array:
     else:
         hessian = _over_batch(lambda p: heat_jet(f, p, tau)[2], f, x)
     return np.asarray(require_finite(hessian, "the Hessian of heat"))
+
+
+def heat_gradient_estimate(
+    f: Loss, y: Array, tau: float, M: int, blocks: Iterable[Array]
+) -> Array:
+    """(1/M) sum_m grad f(y + sqrt(tau) z_m), unbiased for grad F^H_tau at y.
+
+    Parameters
+    ----------
+    f : Loss
+    y : ndarray, shape (n, d)
+    tau : float
+        A variance.
+    M : int
+    blocks : iterable of ndarray, shape (n, m, d)
+        The M standard normals of each point, m at a time.
+
+    Returns
+    -------
+    ndarray, shape (n, d)
+    """
+    total = np.zeros_like(y)
+    for z in blocks:
+        total += f.gradient(y[:, None, :] + np.sqrt(tau) * z).sum(axis=1)
+    return total / M
 
 
 def heat_jet(f: Loss, x: Any, tau: float) -> tuple[float, Array, Array]:

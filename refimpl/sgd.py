@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from refimpl.arrays import as_array, as_point, as_variance, require_finite
 from refimpl.interfaces import Iterate, Loss
 from refimpl.schedules import Constant, Schedule
@@ -42,6 +44,7 @@ def sgd(losses: Iterable[Loss], x0: Any, *, eta: Schedule | float) -> Iterator[I
     schedule: Schedule = eta if callable(eta) else Constant(as_variance("eta", eta))
     for k, f in enumerate(losses):
         x = as_point("x0" if k == 0 else "x", x, f.d)
-        x = x - schedule(k) * f.gradient(x)
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            x = x - schedule(k) * f.gradient(x)
         require_finite(x, f"the iterate after update {k}")
         yield Iterate(k + 1, x)

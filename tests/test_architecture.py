@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The floors of `refimpl`, design.md section 2; a package counts with its modules.
 FLOORS = (
-    {"_jit", "errors", "arrays", "interfaces", "schedules", "streams"},
+    {"_jit", "errors", "arrays", "interfaces", "schedules", "streams", "noise"},
     {"laws", "losses", "quadrature"},
     {"regularised"},
-    {"exact"},
+    {"exact", "sgld", "importance", "robbins_monro", "heat_sgd"},
     {"two_step", "sgd"},
 )
 SIDEWAYS = (0, 1)

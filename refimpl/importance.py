@@ -1,0 +1,221 @@
+"""Algorithm 4: importance sampling for the mean of q, without gradients.
+
+::
+
+    Input: J.
+    1. Sample x^1, ..., x^J from phi_{x,tau}.
+    2. w^j = exp(-f(x^j)).
+    Output: sum_j w^j x^j / sum_j w^j, an estimate of E_q X, (16).
+
+The samples belong to fixed blocks of indices, each with a random stream of its own.
+Workers take blocks; a block returns its sums relative to its own largest weight, and
+blocks are merged in their order.  So the result does not depend, to the last bit, on
+the number of workers, and no more than a few blocks are in memory.
+
+State, relative to exp(top):  mass = sum w;  squares = sum w^2;  moment = sum w z.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from refimpl.arrays import Array, as_count
+from refimpl.errors import InvalidParameter, NonFinite
+from refimpl.interfaces import Loss, Projection
+from refimpl.laws import GibbsLaw
+from refimpl.losses.minibatch import Resampled
+from refimpl.noise import normal_blocks, rows_per_block
+
+
+@dataclass(frozen=True)
+class WeightedSums:
+    """Sums over a set of samples, the weights divided by exp(top).
+
+    Attributes
+    ----------
+    top : float
+        The largest log-weight; -inf where every weight is zero.
+    mass, squares : float
+        Sums of w and of w^2.
+    moment : ndarray, shape (d,)
+        The sum of w z, z the standard normal of a sample.
+    count : int
+    """
+
+    top: float
+    mass: float
+    squares: float
+    moment: Array
+    count: int
+
+    def merged(self, other: "WeightedSums") -> "WeightedSums":
+        """The sums over both sets."""
+        top = max(self.top, other.top)
+        if top == -np.inf:
+            return WeightedSums(top, 0.0, 0.0, self.moment, self.count + other.count)
+        a, b = np.exp(self.top - top), np.exp(other.top - top)
+        return WeightedSums(
+            top,
+            float(a * self.mass + b * other.mass),
+            float(a * a * self.squares + b * b * other.squares),
+            a * self.moment + b * other.moment,
+            self.count + other.count,
+        )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What `ImportanceSampling` tells of itself.
+
+    Attributes
+    ----------
+    effective_sample_size : float
+        (sum w)^2 / sum w^2, between 1 and J: near 1 one sample decides everything,
+        and the estimate is worth no more than that sample.
+    local_entropy : float
+        -log of the mean weight, an estimate of F_tau at the centre.
+    local_entropy_error : float
+        Its standard error to first order; infinite for J = 1.
+    """
+
+    effective_sample_size: float
+    local_entropy: float
+    local_entropy_error: float
+
+
+def weighed(f: Loss, x: Array, tau: float, z: Array) -> WeightedSums:
+    """The sums over one block of noise z (m, d).
+
+    Raises
+    ------
+    NonFinite
+        If f is NaN or -inf at a sample; +inf is a weight of zero.
+    """
+    log_weights = -f(x + np.sqrt(tau) * z)
+    top = float(log_weights.max())
+    if not top < np.inf:
+        raise NonFinite(
+            "f is NaN or -inf at a sample of phi, so that its weight is no number: "
+            f"choose a smaller tau than {tau:g}, or a loss that is bounded below"
+        )
+    if top == -np.inf:
+        return WeightedSums(top, 0.0, 0.0, np.zeros_like(x), len(z))
+    w = np.exp(log_weights - top)
+    return WeightedSums(top, float(w.sum()), float(w @ w), w @ z, len(z))
+
+
+def importance(
+    x: Array, tau: float, blocks: Iterable[WeightedSums]
+) -> tuple[Array, Weights]:
+    """The core: the estimate of E_q X from the sums over the blocks, merged in order.
+
+    Raises
+    ------
+    NonFinite
+        If every weight is zero.
+    """
+    iterator = iter(blocks)
+    total = next(iterator)
+    for sums in iterator:
+        total = total.merged(sums)
+    if not total.mass > 0:
+        raise NonFinite(
+            f"f is +inf at each of {total.count} samples of phi: no weight is left; "
+            f"choose a smaller tau than {tau:g}"
+        )
+    share = total.squares / total.mass**2  # sum of squares of normalised weights
+    J = total.count
+    spread = max(0.0, (J * share - 1) / (J - 1)) if J > 1 else np.inf
+    weights = Weights(
+        1 / share,
+        -(total.top + float(np.log(total.mass / J))),
+        float(np.sqrt(spread)),
+    )
+    return x + np.sqrt(tau) * (total.moment / total.mass), weights
+
+
+@dataclass(frozen=True)
+class ImportanceSampling:
+    """Algorithm 4 as an estimator of the mean of q.
+
+    Parameters
+    ----------
+    J : int
+        How many samples.
+    workers : int
+        How many threads share them; the result does not depend on it.
+
+    References
+    ----------
+    Algorithm 4, (16); checked by the family ALG4.
+
+    Examples
+    --------
+    >>> from refimpl.losses import Quadratic
+    >>> q = GibbsLaw(Quadratic(1.0, [0.0]), np.array([2.0]), 1.0)
+    >>> found = ImportanceSampling(J=4000)(q, rng=np.random.default_rng(0))
+    >>> bool(abs(found.x[0] - 1.0) < 0.2)  # E_q X = 1
+    True
+    """
+
+    J: int
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        as_count("J", self.J)
+        as_count("workers", self.workers)
+
+    def __call__(
+        self,
+        q: GibbsLaw,
+        *,
+        rng: np.random.Generator,
+        previous: Projection | None = None,
+    ) -> Projection:
+        """An estimate of E_q X; its `info` is a `Weights`.
+
+        Raises
+        ------
+        InvalidParameter
+            For a loss that draws a fresh minibatch at every evaluation: weights are
+            comparable only under one and the same loss (section 5.1.2).
+        NonFinite
+            If f is NaN or -inf at a sample, or +inf at all of them.
+        """
+        del previous
+        if isinstance(q.f, Resampled):
+            raise InvalidParameter(
+                "importance weights are comparable only under one minibatch: use "
+                "`minibatches`, one for each weight update, in place of `Resampled`"
+            )
+        d = q.x.size
+        rows = rows_per_block(d)
+        sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
+        streams = rng.spawn(len(sizes))
+
+        def block(i: int) -> WeightedSums:
+            z = next(normal_blocks(streams[i], sizes[i], d))
+            return weighed(q.f, q.x, q.tau, z)
+
+        x, weights = importance(q.x, q.tau, _in_order(block, len(sizes), self.workers))
+        return Projection(x, weights)
+
+
+def _in_order(
+    task: Callable[[int], WeightedSums], count: int, workers: int
+) -> Iterator[WeightedSums]:
+    """task(0), ..., task(count - 1), shared by threads, few of them ahead."""
+    if workers == 1:
+        yield from map(task, range(count))
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[WeightedSums]] = deque()
+        for i in range(count):
+            ahead.append(pool.submit(task, i))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()

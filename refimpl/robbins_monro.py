@@ -1,0 +1,166 @@
+"""Algorithm 5: Robbins-Monro for the proximal point of heat.
+
+::
+
+    Input: J and steps a^1, ..., a^J.
+    1. x^1 = x_k.
+    2. For j = 1, ..., J:
+         x^{j+1} = x^j - a^j { x^j - x_k + tau/M sum_m grad f(z^(m)) },
+         z^(m) ~ phi_{x^j,tau}.                                              (17)
+    Output: the last state, an approximate minimiser of KL(phi_{x,tau} || q).
+
+Departures:  E6, the paper starts at x^0, loops j = 1..J and returns x^J; here there
+are J transitions and the state after the last is returned.  E7, the steps decrease:
+a^j = c j^(-alpha).
+
+State:  y, the states of n runs side by side, (n, d);  h, the bracket of (17), a noisy
+value of h(y) = y - x_k + tau grad F^H(y).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refimpl.arrays import Array, as_count
+from refimpl.errors import NonFinite
+from refimpl.interfaces import Loss, Projection
+from refimpl.laws import GibbsLaw
+from refimpl.noise import normal_blocks
+from refimpl.regularised import heat_gradient_estimate
+from refimpl.schedules import Schedule, steps
+
+
+def robbins_monro(
+    f: Loss,
+    x: Array,
+    tau: float,
+    a: Array,
+    M: int,
+    noise: Iterable[Iterable[Array]],
+    *,
+    start: Array,
+    visit: Any = None,
+) -> tuple[Array, Array]:
+    """The core: the last states and residuals of n runs, given their noise.
+
+    Parameters
+    ----------
+    f : Loss
+    x : ndarray, shape (d,)
+        The centre x_k.
+    tau : float
+        A variance.
+    a : ndarray, shape (J,)
+        Steps.
+    M : int
+        Samples per step.
+    noise : iterable
+        For each of the J moves its blocks of standard normals, (n, m, d) with m
+        adding up to M.
+    start : ndarray, shape (n, d)
+    visit : callable, optional
+        Called with every new state (n, d); copy what you keep.
+
+    Returns
+    -------
+    last, residual : ndarray, shape (n, d)
+        The states after J moves, and the bracket of (17) at the last move.
+
+    Raises
+    ------
+    NonFinite
+        Where a run diverges; it names the inner step and what to change.
+    """
+    y, h = start.copy(), np.zeros_like(start)
+    for j, (a_j, blocks) in enumerate(zip(a, noise, strict=True), 1):
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            h = y - x + tau * heat_gradient_estimate(f, y, tau, M, blocks)
+            y = y - a_j * h
+        if not np.isfinite(y).all():
+            raise NonFinite(
+                f"Robbins-Monro left the representable numbers at inner step {j}, with "
+                f"a^{j} = {a_j:g} and tau = {tau:g}: choose smaller, decreasing steps "
+                "(a run is stable where a (1 + tau L) < 2, L the curvature of f)"
+            )
+        if visit is not None:
+            visit(y)
+    return y, h
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What `RobbinsMonro` tells of itself.
+
+    Attributes
+    ----------
+    h : ndarray, shape (d,)
+        The bracket of (17) at the last move: zero, up to noise, at the solution.
+    gradients : int
+        Evaluations of grad f.
+    """
+
+    h: Array
+    gradients: int
+
+
+@dataclass(frozen=True)
+class RobbinsMonro:
+    """Algorithm 5 as an estimator of the proximal point.
+
+    Parameters
+    ----------
+    J : int
+        How many moves.
+    a : Schedule
+        The steps; `PowerLaw` in the paper.
+    M : int
+        Samples of phi at each move.
+
+    References
+    ----------
+    Algorithm 5, (17); checked by the family ALG5.
+
+    Examples
+    --------
+    >>> from refimpl.losses import Quadratic
+    >>> from refimpl.schedules import PowerLaw
+    >>> q = GibbsLaw(Quadratic(1.0, [0.0]), np.array([2.0]), 1.0)
+    >>> estimate = RobbinsMonro(J=200, a=PowerLaw(0.5, 0.7), M=30)
+    >>> x = estimate(q, rng=np.random.default_rng(0)).x
+    >>> bool(abs(x[0] - 1.0) < 0.1)
+    True
+    """
+
+    J: int
+    a: Schedule
+    M: int
+
+    def __post_init__(self) -> None:
+        as_count("J", self.J)
+        as_count("M", self.M)
+
+    def __call__(
+        self,
+        q: GibbsLaw,
+        *,
+        rng: np.random.Generator,
+        previous: Projection | None = None,
+    ) -> Projection:
+        """The last state; its `info` is a `Residual`.
+
+        Raises
+        ------
+        NonFinite
+            Where the run diverges.
+        """
+        del previous
+        d = q.x.size
+        noise = (
+            (z[None] for z in normal_blocks(rng, self.M, d)) for _ in range(self.J)
+        )
+        last, h = robbins_monro(
+            q.f, q.x, q.tau, steps(self.a, self.J), self.M, noise, start=q.x[None]
+        )
+        return Projection(last[0], Residual(h[0], self.J * self.M))
