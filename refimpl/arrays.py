@@ -15,6 +15,9 @@ from refimpl.errors import InvalidParameter, NonFinite
 Array = NDArray[np.float64]
 
 
+_SHAPES = ("a number", "a vector", "a matrix", "a stack of matrices")
+
+
 def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> Array:
     """A float64 copy of `value`, finite, with `ndim` axes (one number or several).
 
@@ -29,8 +32,8 @@ def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> 
         raise InvalidParameter(f"{name} must be an array of real numbers") from error
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
-        axes = " or ".join(str(n) for n in allowed)
-        raise InvalidParameter(f"{name} must have {axes} axes, got shape {array.shape}")
+        wanted = " or ".join(_SHAPES[n] for n in allowed)
+        raise InvalidParameter(f"{name} must be {wanted}, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise InvalidParameter(f"{name} must be finite, got {array!r}")
     return array

@@ -84,7 +84,7 @@ class ExactHeat:
 
     References
     ----------
-    Algorithm 2; checked by ALG2-01, ALG2-02 and EL-01.
+    Algorithm 2; checked by the family ALG2 and EL-01.
     """
 
     def __call__(

@@ -117,17 +117,17 @@ class Proximable(Loss, Protocol):
 
 @runtime_checkable
 class Resolvable(Loss, Protocol):
-    """A loss that tells quadrature where to look and how finely."""
+    """A loss that tells quadrature where to look and how finely.
+
+    For (13) it also needs ``exp_diverges(cov)``: whether the integral of
+    exp(f) N(mean, cov) is surely infinite.
+    """
 
     def support(self, mean: Array, cov: Array, sign: int, drop: float) -> Any:
         """A box (lower, upper) that holds the mass of exp(sign f) N(mean, cov).
 
         Outside it the integrand is below exp(-drop) of its maximum.
         """
-        ...
-
-    def exp_diverges(self, cov: Array) -> bool:
-        """Whether the integral of exp(f) N(mean, cov) is surely infinite."""
         ...
 
     def feature_length(self, lower: Array, upper: Array) -> Array:

@@ -41,6 +41,11 @@ class GibbsLaw:
     tau: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.f, Loss):
+            raise InvalidParameter(
+                "f must be a loss, with f(y), f.gradient(y) and f.d, got "
+                f"{type(self.f).__name__}"
+            )
         object.__setattr__(self, "x", as_point("x", self.x, self.f.d))
         object.__setattr__(self, "tau", as_variance("tau", self.tau))
 

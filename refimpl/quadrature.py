@@ -200,9 +200,11 @@ def _resolvable(f: Loss) -> Resolvable:
             f"serves d <= 3, not d = {f.d}"
         )
     if not isinstance(f, Resolvable):
+        wanted = ("support", "feature_length")
+        missing = " and ".join(name for name in wanted if not hasattr(f, name))
         raise NoClosedForm(
             f"{type(f).__name__} has no closed form of this integral; for quadrature "
-            "it must say where to look and how finely (support, feature_length)"
+            f"it must say where to look and how finely, it lacks {missing}"
         )
     return f
 

@@ -19,13 +19,12 @@ from refimpl.arrays import (
     as_variance,
     require_finite,
 )
-from refimpl.errors import InvalidParameter
+from refimpl.errors import InvalidParameter, NoClosedForm
 from refimpl.interfaces import (
     Conjugate,
     ExponentialAverages,
     GaussianAverages,
     Loss,
-    Resolvable,
 )
 from refimpl.laws import Mixture, kl_gaussian, phi
 
@@ -55,7 +54,7 @@ def local_entropy(f: Loss, x: Any, tau: float) -> Array:
 
     References
     ----------
-    Equation (2); checked by EQ2-01 to EQ2-09.
+    Equation (2); checked by the family EQ2.
 
     Examples
     --------
@@ -63,6 +62,7 @@ def local_entropy(f: Loss, x: Any, tau: float) -> Array:
     >>> round(float(local_entropy(Quadratic(1.0, [0.0]), [2.0], 1.0)), 12)
     1.34657359028
     """
+    x = _at(f, x)
     if isinstance(f, Conjugate):
         value = f.local_entropy(x, as_variance("tau", tau))
     else:
@@ -94,11 +94,11 @@ def local_entropy_gradient(
     ----------
     Equation (12); checked by EQ12-01.
     """
-    tau = as_variance("tau", tau)
+    x, tau = _at(f, x), as_variance("tau", tau)
     if form not in (None, "mean", "gradient"):
         raise InvalidParameter(f'form must be "mean" or "gradient", got {form!r}')
     if form == "mean":
-        gradient = (as_points("x", x, f.d) - posterior_mean(f, x, tau)) / tau
+        gradient = (x - posterior_mean(f, x, tau)) / tau
     elif isinstance(f, Conjugate):
         gradient = f.local_entropy_gradient(x, tau)
     else:
@@ -111,6 +111,7 @@ def local_entropy_hessian(f: Loss, x: Any, tau: float) -> Array:
 
     Arguments and errors as in `local_entropy`; checked by EQ12-02.
     """
+    x = _at(f, x)
     if isinstance(f, Conjugate):
         hessian = f.local_entropy_hessian(x, as_variance("tau", tau))
     else:
@@ -124,6 +125,7 @@ def posterior_mean(f: Loss, x: Any, tau: float) -> Array:
 
     Arguments and errors as in `local_entropy`.
     """
+    x = _at(f, x)
     if isinstance(f, Conjugate):
         mean = f.posterior_mean(x, as_variance("tau", tau))
     else:
@@ -133,6 +135,7 @@ def posterior_mean(f: Loss, x: Any, tau: float) -> Array:
 
 def posterior_covariance(f: Loss, x: Any, tau: float) -> Array:
     """Cov_q X, shape (..., d, d); arguments and errors as in `local_entropy`."""
+    x = _at(f, x)
     if isinstance(f, Conjugate):
         covariance = f.posterior_covariance(x, as_variance("tau", tau))
     else:
@@ -147,7 +150,7 @@ def heat(f: Loss, x: Any, tau: float) -> Array:
 
     References
     ----------
-    Section 2.2; checked by HEAT-01 to HEAT-06.
+    Section 2.2; checked by the family HEAT.
 
     Examples
     --------
@@ -155,7 +158,7 @@ def heat(f: Loss, x: Any, tau: float) -> Array:
     >>> float(heat(Quadratic(1.0, [0.0]), [2.0], 1.0))
     2.5
     """
-    tau = as_variance("tau", tau)
+    x, tau = _at(f, x), as_variance("tau", tau)
     if isinstance(f, GaussianAverages):
         value = f.heat(x, tau)
     else:
@@ -165,7 +168,7 @@ def heat(f: Loss, x: Any, tau: float) -> Array:
 
 def heat_gradient(f: Loss, x: Any, tau: float) -> Array:
     """The gradient of F^H_tau, E_phi grad f, shape (..., d)."""
-    tau = as_variance("tau", tau)
+    x, tau = _at(f, x), as_variance("tau", tau)
     if isinstance(f, GaussianAverages):
         gradient = f.heat_gradient(x, tau)
     else:
@@ -175,7 +178,7 @@ def heat_gradient(f: Loss, x: Any, tau: float) -> Array:
 
 def heat_hessian(f: Loss, x: Any, tau: float) -> Array:
     """The Hessian of F^H_tau, E_phi of the Hessian of f, shape (..., d, d)."""
-    tau = as_variance("tau", tau)
+    x, tau = _at(f, x), as_variance("tau", tau)
     if isinstance(f, GaussianAverages):
         hessian = f.heat_hessian(x, tau)
     else:
@@ -282,6 +285,7 @@ def entropy_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     >>> round(entropy_functional(f, gaussian([1.0], 0.5), [2.0], 1.0), 12)
     1.34657359028
     """
+    _require_mixture(q)
     average = sum(
         w * gaussian_mean(f, m, S)
         for w, m, S in zip(q.weights, q.means, q.covariances, strict=True)
@@ -296,6 +300,7 @@ def heat_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     Theorem 3: never below F^H_tau(x).  It is +inf where exp(f) q has no integral
     (E16).  Parameters as in `entropy_functional`.
     """
+    _require_mixture(q)
     logs = [log_mean_exp(f, m, S) for m, S in zip(q.means, q.covariances, strict=True)]
     log_integral = float(logsumexp(logs, b=q.weights))
     return log_integral + divergence(phi(as_point("x", x, f.d), tau), q)
@@ -316,7 +321,13 @@ def log_mean_exp(f: Loss, mean: Any, cov: Any) -> float:
     if isinstance(f, ExponentialAverages):
         return f.log_mean_exp(mean, cov)
     cov = as_covariance("cov", cov, f.d)
-    if isinstance(f, Resolvable) and f.exp_diverges(cov):
+    diverges = getattr(f, "exp_diverges", None)
+    if diverges is None:
+        raise NoClosedForm(
+            f"{type(f).__name__} must say where exp(f) N(mean, cov) has no finite "
+            "integral (exp_diverges)"
+        )
+    if diverges(cov):
         return float(np.inf)
     return quadrature.gibbs_moments(f, mean, cov, sign=1).log_mass
 
@@ -349,11 +360,29 @@ def _gradient(f: Loss, x: Array, tau: float, form: str | None) -> Array:
     return moments.mean_gradient
 
 
-def _over_batch(function: Callable[[Array], Any], f: Loss, x: Any) -> Array:
-    """The function at every point of x (..., d), its results stacked."""
+def _at(f: Loss, x: Any) -> Array:
+    """The points x (..., d) of a loss, found to be finite."""
+    if not isinstance(f, Loss):
+        raise InvalidParameter(
+            "f must be a loss, with f(y), f.gradient(y) and f.d, got "
+            f"{type(f).__name__}"
+        )
     points = as_points("x", x, f.d)
     if not np.isfinite(points).all():
         raise InvalidParameter(f"x must be finite, got {points!r}")
+    return points
+
+
+def _over_batch(function: Callable[[Array], Any], f: Loss, points: Array) -> Array:
+    """The function at every point (..., d), its results stacked."""
     flat = [function(point) for point in points.reshape(-1, f.d)]
     results = np.array(flat, dtype=np.float64)
     return results.reshape(points.shape[:-1] + results.shape[1:])
+
+
+def _require_mixture(q: Any) -> None:
+    if not isinstance(q, Mixture):
+        raise InvalidParameter(
+            "q must be a Gaussian or a mixture (refimpl.laws.gaussian, Mixture), got "
+            f"{type(q).__name__}"
+        )

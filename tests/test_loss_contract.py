@@ -593,20 +593,24 @@ REFUSED: list[tuple[Any, tuple[Any, ...], str]] = [
     (Constant, (0.0, 0), "d must be at least 1"),
     (Constant, (0.0, 2.0), "d must be a whole number"),
     (Linear, ([np.inf],), "g must be finite"),
-    (Linear, ([[1.0]],), "g must have 1 axes"),
+    (Linear, ([[1.0]],), "g must be a vector"),
     (Linear, (["a"],), "g must be an array of real numbers"),
     (Linear, ([1.0], [1.0, 2.0]), "c must be one number"),
     (Quadratic, (LOPSIDED, [0, 0]), "H must be symmetric"),
     (Quadratic, (np.eye(3), [0, 0]), "H must be 2 x 2"),
     (Quadratic, (np.ones((2, 3)), [0, 0]), "H must be square"),
     (Quadratic, ([1, 2, 3], [0, 0]), "H has shape"),
-    (Quadratic, (np.eye(2)[None], [0, 0]), "H must have 0 or 1 or 2 axes"),
+    (
+        Quadratic,
+        (np.eye(2)[None], [0, 0]),
+        "H must be a number or a vector or a matrix",
+    ),
     (Quadratic, (np.nan, [0, 0]), "H must be finite"),
     (Quadratic, (1j, [0, 0]), "H must be an array of real numbers"),
-    (Quadratic, (1.0, 0.0), "m must have 1 axes"),
+    (Quadratic, (1.0, 0.0), "m must be a vector"),
     (Quadratic, (1.0, [0.0], np.inf), "c must be finite"),
     (LeastSquares, ([[1.0]], [1, 2]), "A has shape"),
-    (LeastSquares, ([1.0], [1]), "A must have 2 axes"),
+    (LeastSquares, ([1.0], [1]), "A must be a matrix"),
     (LeastSquares, ([[1.0]], [np.nan]), "b must be finite"),
     (LeastSquares, (np.zeros((0, 1)), []), "A has shape"),
     (Quartic, ([1], [1, 2], [1]), "c4, c3 and c2 must have the same length"),
@@ -624,8 +628,12 @@ REFUSED: list[tuple[Any, tuple[Any, ...], str]] = [
     (GaussianMixture, ([1.5, -0.5], [[0], [1]], TWO), "weights must be positive"),
     (GaussianMixture, ([0.5, np.nan], [[0], [1]], TWO), "weights must be finite"),
     (GaussianMixture, ([1.0], [[0], [1]], TWO), "1 weights and 2 means"),
-    (GaussianMixture, ([1.0], [0.0], ONE), "means must have 2 axes"),
-    (GaussianMixture, ([1.0], [[0.0]], [[1.0]]), "covariances must have 3 axes"),
+    (GaussianMixture, ([1.0], [0.0], ONE), "means must be a matrix"),
+    (
+        GaussianMixture,
+        ([1.0], [[0.0]], [[1.0]]),
+        "covariances must be a stack of matrices",
+    ),
     (GaussianMixture, ([1.0], [[0.0]], TWO), "covariances must have shape"),
     (GaussianMixture, ([1.0], [[0, 0]], [LOPSIDED]), "covariances must be symmetric"),
     (
@@ -725,9 +733,7 @@ def test_a_plain_loss_has_no_closed_form(ask: Any) -> None:
     with pytest.raises(NoClosedForm) as info:
         ask(LogCosh(2), [0.5, 1.0], TAU)
     assert "LogCosh has no closed form of this integral" in str(info.value)
-    assert "it must say where to look and how finely (support, feature_length)" in str(
-        info.value
-    )
+    assert str(info.value).endswith("it lacks support and feature_length")
     with pytest.raises(NoClosedForm, match="quadrature serves d <= 3, not d = 4"):
         ask(Resolved(4), np.zeros(4), TAU)
 

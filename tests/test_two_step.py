@@ -200,7 +200,7 @@ def test_an_overflow_names_the_update() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"x0": [[0.0, 1.0]]}, "x0 must have 1 axes"),
+        ({"x0": [[0.0, 1.0]]}, "x0 must be a vector"),
         ({"x0": [0.0, np.nan]}, "x0 must be finite"),
         ({"x0": [0.0]}, r"must have shape \(2,\)"),
         ({"tau": 0.0}, "must be positive"),

@@ -13,6 +13,7 @@ from verification.connect.in_process import DEFAULT, load
 from verification.errors import OracleFault, UsageError
 from verification.mistakes import entries, kill_table
 from verification.report import json_report, kills
+from verification.report.json_report import suite_version
 from verification.report.kills import KillPrinter
 from verification.report.terminal import MEANING, Terminal, explain, listing
 from verification.runner import ExitCode, describe, run
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=CODES,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=suite_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     ids: dict[str, Any] = {
         "metavar": "ID",
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--level",
         action="append",
         choices=LEVELS,
-        help="only checks of this level; repeatable",
+        help="only checks of this level, of which D has any so far; repeatable",
     )
     judge.add_argument(
         "--seed", type=_seed, metavar="N", help="default: fresh, and printed"

@@ -28,7 +28,7 @@ def minibatches(f: FiniteSum, size: int, rng: np.random.Generator) -> Iterator[L
     InvalidParameter
         If f is no finite sum, or the size is not between 1 and N.
     """
-    _require_batches(f, size)
+    _require_batches(f, size, rng)
 
     def draw() -> Iterator[Loss]:
         while True:
@@ -51,7 +51,7 @@ class Resampled:
     """
 
     def __init__(self, f: FiniteSum, size: int, rng: np.random.Generator) -> None:
-        _require_batches(f, size)
+        _require_batches(f, size, rng)
         self.f, self.size, self.rng = f, size, rng
 
     @property
@@ -68,7 +68,11 @@ class Resampled:
         return _subset(self.f, self.size, self.rng).gradient(y)
 
 
-def _require_batches(f: Any, size: int) -> None:
+def _require_batches(f: Any, size: int, rng: Any) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise InvalidParameter(
+            f"rng must be a numpy.random.Generator, got {type(rng).__name__}"
+        )
     if not isinstance(f, FiniteSum):
         raise InvalidParameter(
             f"minibatches need a finite sum with N and batch(), got {type(f).__name__}"

@@ -46,6 +46,11 @@ class Outcome:
         The comparison of the largest error-to-tolerance ratio, failures first.
     worst_case : str
         The label of its case.
+    worst_at, first_at : object
+        The cases of `worst` and of `first` themselves.
+    first : Finding or None
+        The first comparison beyond its tolerance: cases stand in the order of their
+        difficulty, so this is the one to look at.
     not_run : tuple of (str, str)
         Label and reason of each case that was not run.
     message : str
@@ -63,6 +68,9 @@ class Outcome:
     cases_run: int = 0
     worst: Finding | None = None
     worst_case: str = ""
+    worst_at: Any = None
+    first: Finding | None = None
+    first_at: Any = None
     not_run: tuple[tuple[str, str], ...] = ()
     message: str = ""
     seconds: float = 0.0
@@ -77,15 +85,19 @@ class _Tally:
     failures: int = 0
     cases_run: int = 0
     worst: Finding | None = None
-    worst_case: str = ""
+    worst_at: Any = None
+    first: Finding | None = None
+    first_at: Any = None
     not_run: list[tuple[str, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def add(self, finding: Finding, label: str) -> None:
+    def add(self, finding: Finding, case: Any) -> None:
         self.findings += 1
         self.failures += not finding.ok
         if self.worst is None or _badness(finding) > _badness(self.worst):
-            self.worst, self.worst_case = finding, label
+            self.worst, self.worst_at = finding, case
+        if self.first is None and not finding.ok:
+            self.first, self.first_at = finding, case
 
     def verdict(self) -> Verdict:
         if self.failures or self.faults:
@@ -140,7 +152,10 @@ def run_check(check: Check, witness: Witness) -> Outcome:
         failures=tally.failures,
         cases_run=tally.cases_run,
         worst=tally.worst,
-        worst_case=tally.worst_case,
+        worst_case=tally.worst_at.label if tally.worst_at is not None else "",
+        worst_at=tally.worst_at,
+        first=tally.first,
+        first_at=tally.first_at,
         not_run=tuple(tally.not_run),
         message=tally.message(),
         seconds=time.perf_counter() - start,
@@ -162,7 +177,7 @@ def _run_case(check: Check, case: Any, witness: Witness, tally: _Tally) -> None:
         for finding in check.body(witness, case):
             if not isinstance(finding, Finding):
                 raise TypeError(f"a check yields findings, got {finding!r}")
-            tally.add(finding, case.label)
+            tally.add(finding, case)
     except NotRun as reason:
         tally.not_run.append((case.label, str(reason)))
         return

@@ -202,7 +202,13 @@ def infinite(w: Witness, p: Problem) -> Iterator[Finding]:
     except (NotRun, SubjectFault):
         yield agree("F is not finite", 1.0, 1.0, 0.0, "refused, as it should be")
         return
-    yield agree("F is not finite", value, -math.inf, 0.0)
+    yield agree(
+        "F is not finite",
+        value,
+        -math.inf,
+        0.0,
+        "an exception, or an answer that is not finite, is right here",
+    )
 
 
 @check(

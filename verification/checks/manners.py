@@ -53,7 +53,7 @@ def repeatable(w: Witness, p: Problem) -> Iterator[Finding]:
             continue
         yield agree(f"{name}, again", second, first, 0.0)
     if len(reasons) == len(calls):
-        raise NotRun("; ".join(dict.fromkeys(reasons)))
+        raise NotRun(reasons[0])
 
 
 def _round(p: Problem, variance: float) -> Any:

@@ -75,7 +75,8 @@ def _check(outcome: Outcome) -> dict[str, Any]:
             ],
             "findings": outcome.findings_count,
             "failures": outcome.failures,
-            "worst": _finding(outcome.worst, outcome.worst_case),
+            "worst": _finding(outcome.worst, outcome.worst_at),
+            "first_failure": _finding(outcome.first, outcome.first_at),
             "message": outcome.message,
             "calls": dict(outcome.calls),
             "seconds": outcome.seconds,
@@ -84,12 +85,13 @@ def _check(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding | None, case: str) -> dict[str, Any] | None:
+def _finding(finding: Finding | None, case: Any) -> dict[str, Any] | None:
     if finding is None:
         return None
     return {
         "what": finding.what,
-        "case": case,
+        "case": case.label,
+        "problem": _problem(case),
         "relation": finding.relation,
         "measured": _plain(finding.measured),
         "expected": _plain(finding.expected),
@@ -99,6 +101,13 @@ def _finding(finding: Finding | None, case: str) -> dict[str, Any] | None:
         "digits": _plain(finding.digits),
         "note": finding.note,
     }
+
+
+def _problem(case: Any) -> dict[str, Any] | None:
+    """The loss, x and tau of a case, enough to compute it again."""
+    if not hasattr(getattr(case, "loss", None), "to_json"):
+        return None
+    return {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
 
 
 def _plain(value: Any) -> Any:

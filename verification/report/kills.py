@@ -45,7 +45,9 @@ class KillPrinter:
         self._say("killed", f"{killed} of {len(table.kills)} mistakes (level D)")
         self._say("survivors", ", ".join(table.survivors) or "none")
         if table.whole:
-            self._say("dead", ", ".join(table.dead) or "no check: each fails a mistake")
+            self._say(
+                "idle", ", ".join(table.dead) or "no check: each catches a mistake"
+            )
         self._say("promises", "; ".join(table.broken_promises) or KEPT)
         if table.false_kills:
             failed = ", ".join(table.false_kills)

@@ -19,6 +19,7 @@ from verification.checks import LACKS, LEVELS, ROUTES, Check, Outcome, Verdict
 from verification.evidence.comparison import Finding, as_array
 from verification.report.json_report import suite_version
 from verification.runner import ExitCode, Report, SubjectInfo
+from verification.subject import CONVENTIONS
 
 __all__ = ["Terminal", "explain", "listing"]
 
@@ -71,8 +72,11 @@ class Terminal:
         self.say(f"verification {suite_version()}")
         for name, value in defaults.items():
             self.paragraph(f"{name:9}", value)
-        if subject.conventions:
-            said = ", ".join(f"{k} {v}" for k, v in subject.conventions.items())
+        chosen = {
+            k: v for k, v in subject.conventions.items() if v != CONVENTIONS[k][0]
+        }
+        if chosen:
+            said = ", ".join(f"{k} {v}" for k, v in chosen.items())
             self.paragraph("readings ", said)
         self.say()
         self.say(self._row("check", "verdict", "err/tol", "digits", "cases", "time"))
@@ -138,9 +142,9 @@ class Terminal:
     def _evidence(self, outcome: Outcome) -> None:
         if outcome.message:
             self.paragraph("         ", outcome.message)
-        if outcome.worst is None or outcome.worst.ok:
+        if outcome.first is None:
             return
-        for name, value in _details(outcome, outcome.worst):
+        for name, value in _details(outcome, outcome.first):
             self.paragraph(f"           {name:10}", value)
 
     def paragraph(self, head: str, text: str) -> None:
@@ -208,16 +212,24 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
     return outcome.check.id, str(outcome.verdict), ratio, digits, cases, seconds
 
 
-def _details(outcome: Outcome, worst: Finding) -> Iterable[tuple[str, str]]:
-    yield "case", outcome.worst_case
-    yield "quantity", worst.what
-    yield "measured", _shown(worst.measured)
-    yield "expected", f"{worst.relation} {_shown(worst.expected)}"
-    yield "error", f"{worst.error:.3g}, tolerance {worst.tolerance:.3g}"
-    if worst.note:
-        yield "note", worst.note
-    yield "failures", f"{outcome.failures} of {outcome.findings_count} comparisons"
-    yield "tolerance", outcome.check.tolerance
+def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
+    """The first failure, which stands in the simplest case, and how bad it gets."""
+    case = outcome.first_at
+    yield "case", case.label
+    if getattr(case, "x", None):
+        yield "at", f"x = {_shown(list(case.x))}, loss and tau as in --json"
+    yield "quantity", first.what
+    yield "measured", _shown(first.measured)
+    yield "expected", f"{first.relation} {_shown(first.expected)}"
+    yield "error", f"{first.error:.3g}, tolerance {first.tolerance:.3g}"
+    if first.note:
+        yield "note", first.note
+    count = f"{outcome.failures} of {outcome.findings_count} comparisons"
+    worst = outcome.worst
+    if worst is not None and worst is not first:
+        count += f"; the worst, {worst.ratio:.2g} tolerances, in {outcome.worst_case}"
+    yield "failures", count
+    yield "allowed", outcome.check.tolerance
 
 
 def _shown(value: Any) -> str:
