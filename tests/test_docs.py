@@ -179,6 +179,21 @@ def test_the_figures_of_quadrature_are_current() -> None:
     assert f"10^{{{math.log10(quadrature.TOLERANCE):.0f}}}" in text
 
 
+def test_the_examples_of_the_front_page_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    loop, property_test = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    exec(loop, {})
+    assert re.findall(r"^(\w+) 50", capsys.readouterr().out, re.M) == [
+        "ExactMean",
+        "ExactHeat",
+    ]
+    names: dict[str, Any] = {}
+    exec(property_test, names)
+    names["test_my_local_entropy"]()
+
+
 def test_the_examples_of_the_readme_say_what_they_print(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

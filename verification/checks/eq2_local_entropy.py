@@ -158,7 +158,7 @@ EXTREMES = tuple(
 @check(
     "EQ2-10",
     paper="(2), (12), (15)",
-    claim="F, its gradient and E_q X keep their digits from tau = 1e-10 to 1e12",
+    claim="F, its gradient and E_q X hold from tau = 1e-10 to 1e12",
     truth="closed forms in 40 digits",
     route="CF",
     tolerance=RUNNING + "; for the gradient also the rounding of (x - E_q X)/tau, the "
