@@ -16,6 +16,8 @@ from typing import Any
 
 from verification.evidence.running_error import RunningError
 from verification.subject import Witness
+from verification.truth import closed_forms as cf
+from verification.truth import quadrature
 from verification.truth.carriers import MP
 
 EXACT = MP(40)
@@ -64,6 +66,14 @@ def integrated(certified: Any, magnitude: float) -> Truth:
     """The truth of an integral without closed form, with its allowance."""
     allowance = NUMERICAL * magnitude + certified.error
     return Truth(certified.value, magnitude, allowance)
+
+
+def mean_of_q(loss: Any, x: tuple[float, ...], tau: float) -> Truth:
+    """E_q X at x: in closed form, or by quadrature with its allowance."""
+    if loss.kind in (*cf.QUADRATIC, "gaussian_mixture"):
+        return closed(cf.posterior_mean, loss, x, tau)
+    certified = quadrature.posterior_moments(loss, x, tau)[0]
+    return integrated(certified, size(x) + size(certified.value) + tau**0.5)
 
 
 def flat(value: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from verification.checks._kit import (
     Truth,
     closed,
     flat,
-    integrated,
+    mean_of_q,
     norm,
     size,
 )
@@ -93,7 +93,7 @@ def step_by_step(w: Witness, p: Problem) -> Iterator[Finding]:
         return
     path = w.minimise_local_entropy(p.loss, p.x, p.tau, _how_many(p))
     for k in range(_how_many(p)):
-        step = _mean(p, tuple(map(float, path[k])))
+        step = mean_of_q(p.loss, tuple(map(float, path[k])), p.tau)
         yield agree(f"step from x_{k}", path[k + 1], step.value, step.tolerance(w))
 
 
@@ -102,18 +102,10 @@ def _how_many(p: Problem) -> int:
     return UPDATES if p.loss.kind == "gaussian_mixture" else 3
 
 
-def _mean(p: Problem, x: tuple[float, ...]) -> Truth:
-    """E_q X at x."""
-    if p.loss.kind in (*cf.QUADRATIC, "gaussian_mixture"):
-        return closed(cf.posterior_mean, p.loss, x, p.tau)
-    value = quadrature.posterior_moments(p.loss, x, p.tau)[0]
-    return integrated(value, size(x) + size(value.value) + p.tau**0.5)
-
-
 def _taught_steps(w: Witness, p: Problem) -> Iterator[Finding]:
     x = p.x
     for k in range(_how_many(p)):
-        step = _mean(p, x)
+        step = mean_of_q(p.loss, x, p.tau)
         mean = w.posterior_mean(p.loss, x, p.tau)
         yield agree(f"E_q X at x_{k}", mean, step.value, step.tolerance(w))
         x = tuple(float(v) for v in step.value)

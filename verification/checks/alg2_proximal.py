@@ -16,6 +16,7 @@ from verification.checks._kit import (
     Truth,
     closed,
     integrated,
+    mean_of_q,
     size,
 )
 from verification.evidence.comparison import Finding, agree, differs, not_below
@@ -39,14 +40,18 @@ def _slope(p: Problem, y: tuple[float, ...]) -> Truth:
     return integrated(value, 1 + size(value.value))
 
 
-def _condition(p: Problem, y: tuple[float, ...]) -> float:
-    """1 / lambda_min(I + tau Hess F^H) at y."""
+def _curvatures(p: Problem, y: tuple[float, ...]) -> Any:
+    """The eigenvalues of I + tau Hess F^H at y, ascending.
+
+    The reciprocal of the least is the condition of the root of h; the largest is what
+    a rounding of y does to h.
+    """
     if p.loss.kind in cf.HEAT:
         bend = cf.heat_hessian(EXACT, p.loss, y, p.tau)
     else:
         bend = quadrature.heat_jet(p.loss, y, p.tau).hessian
     matrix = np.eye(p.d) + p.tau * np.array([[float(v) for v in row] for row in bend])
-    return 1 / float(np.linalg.eigvalsh(matrix)[0])
+    return np.linalg.eigvalsh(matrix)
 
 
 def _minimisers(p: Problem) -> list[list[Any]]:
@@ -59,7 +64,7 @@ def _point_slack(w: Witness, p: Problem, y: tuple[float, ...]) -> float:
     slope = _slope(p, y)
     terms = size(p.x) + size(y) + p.tau * slope.scale
     slack = 4 * w.unit_roundoff * terms + p.tau * slope.numerical
-    return slack * max(1.0, _condition(p, y))
+    return slack * max(1.0, 1 / float(_curvatures(p, y)[0]))
 
 
 def _chosen(w: Witness, p: Problem, measured: Any) -> tuple[Any, float]:
@@ -122,20 +127,12 @@ def proximal_point(w: Witness, p: Problem) -> Iterator[Finding]:
     ),
 )
 def swap_detector(w: Witness, p: Problem) -> Iterator[Finding]:
-    truth = _mean(p)
+    truth = mean_of_q(p.loss, p.x, p.tau)
     mean = w.posterior_mean(p.loss, p.x, p.tau)
     yield agree("mean seeking: E_q X", mean, truth.value, truth.tolerance(w))
     measured, chosen, slack = _nearest(w, p)
     yield agree("mode seeking: proximal point", measured, chosen, slack)
     yield differs("the two", mean, measured, 0.5)
-
-
-def _mean(p: Problem) -> Truth:
-    """E_q X."""
-    if p.loss.kind == "gaussian_mixture":
-        return closed(cf.posterior_mean, p.loss, p.x, p.tau)
-    certified = quadrature.posterior_moments(p.loss, p.x, p.tau)[0]
-    return integrated(certified, size(p.x) + size(certified.value) + p.tau**0.5)
 
 
 @check(
@@ -160,23 +157,13 @@ def euler_lagrange(w: Witness, p: Problem) -> Iterator[Finding]:
     gaps = [EXACT.number(a) - EXACT.number(b) for a, b in zip(y, p.x, strict=True)]
     t = EXACT.number(p.tau)
     h = [g + t * EXACT.number(s) for g, s in zip(gaps, slope.value, strict=True)]
-    stretch = slack * max(1.0, 1 / _condition(p, y), _stiffness(p, y))
+    stretch = slack * max(1.0, float(np.abs(_curvatures(p, y)).max()))
     yield agree("h at the proximal point", [float(v) for v in h], [0.0] * p.d, stretch)
     if not w.provides("heat_gradient"):
         return
     own = np.subtract(y, p.x) + p.tau * w.heat_gradient(p.loss, y, p.tau)
     slack = stretch + p.tau * slope.tolerance(w)
     yield agree("h by the subject's gradient", own, [0.0] * p.d, slack)
-
-
-def _stiffness(p: Problem, y: tuple[float, ...]) -> float:
-    """|I + tau Hess F^H| at y: what a rounding of y does to h."""
-    if p.loss.kind in cf.HEAT:
-        bend = cf.heat_hessian(EXACT, p.loss, y, p.tau)
-    else:
-        bend = quadrature.heat_jet(p.loss, y, p.tau).hessian
-    matrix = np.eye(p.d) + p.tau * np.array([[float(v) for v in row] for row in bend])
-    return float(np.abs(np.linalg.eigvalsh(matrix)).max())
 
 
 UPDATES = 6
