@@ -18,9 +18,10 @@ State, relative to exp(top):  mass = sum w;  squares = sum w^2;  moment = sum w 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import softmax
 
 from refimpl.arrays import Array, as_count
 from refimpl.errors import InvalidParameter, NonFinite
@@ -79,31 +80,39 @@ class Weights:
         -log of the mean weight, an estimate of F_tau at the centre.
     local_entropy_error : float
         Its standard error to first order; infinite for J = 1.
+    normalised : ndarray or None, shape (J,)
+        The weights themselves, with sum 1, if asked for.
     """
 
     effective_sample_size: float
     local_entropy: float
     local_entropy_error: float
+    normalised: Array | None = None
 
 
-def weighed(f: Loss, x: Array, tau: float, z: Array) -> WeightedSums:
-    """The sums over one block of noise z (m, d).
+def log_weights(f: Loss, x: Array, tau: float, z: Array) -> Array:
+    """-f at the samples of one block of noise z (m, d), shape (m,).
 
     Raises
     ------
     NonFinite
         If f is NaN or -inf at a sample; +inf is a weight of zero.
     """
-    log_weights = -f(x + np.sqrt(tau) * z)
-    top = float(log_weights.max())
-    if not top < np.inf:
+    logs: Array = -f(x + np.sqrt(tau) * z)
+    if not logs.max() < np.inf:
         raise NonFinite(
             "f is NaN or -inf at a sample of phi, so that its weight is no number: "
             f"choose a smaller tau than {tau:g}, or a loss that is bounded below"
         )
+    return logs
+
+
+def weighed(logs: Array, z: Array) -> WeightedSums:
+    """The sums over one block, from its log-weights (m,) and noise z (m, d)."""
+    top = float(logs.max())
     if top == -np.inf:
-        return WeightedSums(top, 0.0, 0.0, np.zeros_like(x), len(z))
-    w = np.exp(log_weights - top)
+        return WeightedSums(top, 0.0, 0.0, np.zeros(z.shape[1]), len(z))
+    w = np.exp(logs - top)
     return WeightedSums(top, float(w.sum()), float(w @ w), w @ z, len(z))
 
 
@@ -147,6 +156,8 @@ class ImportanceSampling:
         How many samples.
     workers : int
         How many threads share them; the result does not depend on it.
+    keep_weights : bool
+        Whether to keep the J normalised weights.
 
     References
     ----------
@@ -163,6 +174,7 @@ class ImportanceSampling:
 
     J: int
     workers: int = 1
+    keep_weights: bool = False
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
@@ -195,20 +207,37 @@ class ImportanceSampling:
         rows = rows_per_block(d)
         sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
         streams = rng.spawn(len(sizes))
+        kept: dict[int, Array] = {}
 
         def block(i: int) -> WeightedSums:
             z = next(normal_blocks(streams[i], sizes[i], d))
-            return weighed(q.f, q.x, q.tau, z)
+            logs = log_weights(q.f, q.x, q.tau, z)
+            if self.keep_weights:
+                kept[i] = logs
+            return weighed(logs, z)
 
         x, weights = importance(q.x, q.tau, _in_order(block, len(sizes), self.workers))
+        if self.keep_weights:
+            logs = np.concatenate([kept[i] for i in range(len(sizes))])
+            weights = replace(weights, normalised=softmax(logs))
         return Projection(x, weights)
+
+    def replicates(self, q: GibbsLaw, n: int, *, rng: np.random.Generator) -> Array:
+        """n independent estimates, shape (n, d).
+
+        Raises
+        ------
+        InvalidParameter, NonFinite
+            As for one estimate.
+        """
+        return np.array([self(q, rng=rng).x for _ in range(as_count("n", n))])
 
 
 def _in_order(
     task: Callable[[int], WeightedSums], count: int, workers: int
 ) -> Iterator[WeightedSums]:
     """task(0), ..., task(count - 1), shared by threads, few of them ahead."""
-    if workers == 1:
+    if workers == 1 or count == 1:
         yield from map(task, range(count))
         return
     with ThreadPoolExecutor(workers) as pool:

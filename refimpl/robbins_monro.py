@@ -17,7 +17,7 @@ State:  y, the states of n runs side by side, (n, d);  h, the bracket of (17), a
 value of h(y) = y - x_k + tau grad F^H(y).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +99,13 @@ class Residual:
         The bracket of (17) at the last move: zero, up to noise, at the solution.
     gradients : int
         Evaluations of grad f.
+    trace : ndarray or None, shape (J + 1, d)
+        The states from the start on, if asked for.
     """
 
     h: Array
     gradients: int
+    trace: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class RobbinsMonro:
         The steps; `PowerLaw` in the paper.
     M : int
         Samples of phi at each move.
+    trace : bool
+        Whether to keep the J + 1 states.
 
     References
     ----------
@@ -136,6 +141,7 @@ class RobbinsMonro:
     J: int
     a: Schedule
     M: int
+    trace: bool = False
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
@@ -156,11 +162,38 @@ class RobbinsMonro:
             Where the run diverges.
         """
         del previous
+        kept = [q.x]
+        visit = (lambda y: kept.append(y[0].copy())) if self.trace else None
+        last, h = self._run(q, 1, rng, visit)
+        trace = np.array(kept) if self.trace else None
+        return Projection(last[0], Residual(h[0], self.J * self.M, trace))
+
+    def replicates(self, q: GibbsLaw, n: int, *, rng: np.random.Generator) -> Array:
+        """n independent last states, the runs side by side, shape (n, d).
+
+        Raises
+        ------
+        NonFinite
+            Where a run diverges.
+        """
+        return self._run(q, as_count("n", n), rng)[0]
+
+    def _run(
+        self, q: GibbsLaw, n: int, rng: np.random.Generator, visit: Any = None
+    ) -> tuple[Array, Array]:
         d = q.x.size
-        noise = (
-            (z[None] for z in normal_blocks(rng, self.M, d)) for _ in range(self.J)
+
+        def side_by_side() -> Iterator[Array]:
+            for z in normal_blocks(rng, self.M, n * d):
+                yield z.reshape(len(z), n, d).swapaxes(0, 1)
+
+        return robbins_monro(
+            q.f,
+            q.x,
+            q.tau,
+            steps(self.a, self.J),
+            self.M,
+            (side_by_side() for _ in range(self.J)),
+            start=np.tile(q.x, (n, 1)),
+            visit=visit,
         )
-        last, h = robbins_monro(
-            q.f, q.x, q.tau, steps(self.a, self.J), self.M, noise, start=q.x[None]
-        )
-        return Projection(last[0], Residual(h[0], self.J * self.M))

@@ -216,23 +216,54 @@ class SGLD:
         NonFinite
             Where the chain diverges.
         """
-        start = q.x
-        if self.start == "previous" and previous is not None:
-            if not isinstance(previous.info, Langevin):
-                raise InvalidParameter(
-                    'start="previous" needs the last update to be one of SGLD too'
-                )
-            start = previous.info.last
         kept: list[Array] = []
-        output, last = langevin(
+        visit = (lambda y: kept.append(y[0].copy())) if self.trace else None
+        output, last = self._run(q, 1, rng, previous, visit)
+        trace = np.array(kept) if self.trace else None
+        return Projection(output[0], Langevin(last[0], self.moves, trace))
+
+    def replicates(
+        self,
+        q: GibbsLaw,
+        n: int,
+        *,
+        rng: np.random.Generator,
+        previous: Projection | None = None,
+    ) -> Array:
+        """n independent estimates, their chains moved side by side, shape (n, d).
+
+        Raises
+        ------
+        NonFinite
+            Where a chain diverges.
+        """
+        return self._run(q, as_count("n", n), rng, previous)[0]
+
+    def _run(
+        self,
+        q: GibbsLaw,
+        n: int,
+        rng: np.random.Generator,
+        previous: Projection | None,
+        visit: Any = None,
+    ) -> tuple[Array, Array]:
+        noise = normal_rows(rng, self.moves, n * q.x.size)
+        return langevin(
             q.f,
             q.x,
             q.tau,
             steps(self.epsilon, self.J),
-            (z[None] for z in normal_rows(rng, self.moves, q.x.size)),
-            start=start[None],
+            (z.reshape(n, q.x.size) for z in noise),
+            start=np.tile(self._start(q, previous), (n, 1)),
             chain=self.chain,
-            visit=(lambda y: kept.append(y[0].copy())) if self.trace else None,
+            visit=visit,
         )
-        trace = np.array(kept) if self.trace else None
-        return Projection(output[0], Langevin(last[0], self.moves, trace))
+
+    def _start(self, q: GibbsLaw, previous: Projection | None) -> Array:
+        if self.start == "centre" or previous is None:
+            return q.x
+        if not isinstance(previous.info, Langevin):
+            raise InvalidParameter(
+                'start="previous" needs the last update to be one of SGLD too'
+            )
+        return previous.info.last

@@ -119,9 +119,11 @@ def test_importance_is_the_box(name: str, split: tuple[int, ...]) -> None:
     rounded, _ = replay.importance(RunningError(), *arguments)
     f, x = loss_of(data), np.array(X)
     parts = np.split(z, np.cumsum(split)[:-1])
-    output, info = algorithm4.importance(
-        x, TAU, (algorithm4.weighed(f, x, TAU, part) for part in parts)
-    )
+    blocks = [
+        algorithm4.weighed(algorithm4.log_weights(f, x, TAU, part), part)
+        for part in parts
+    ]
+    output, info = algorithm4.importance(x, TAU, blocks)
     finding = agree("output", output, truth, bound(rounded))
     assert finding.ok, finding
     size = 1 / sum(float(w) ** 2 for w in weights)

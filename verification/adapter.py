@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 import refimpl.losses as own
 from refimpl import laws, regularised, schedules
 from refimpl.errors import NotCertified, Unresolved
 from refimpl.exact import ExactHeat, ExactMean
-from refimpl.interfaces import BestGaussian, Iterate
+from refimpl.importance import ImportanceSampling, importance, log_weights, weighed
+from refimpl.interfaces import BestGaussian, Iterate, Projection
+from refimpl.losses.minibatch import subset
+from refimpl.robbins_monro import RobbinsMonro, robbins_monro
+from refimpl.sgld import SGLD, Langevin, langevin
 from refimpl.two_step import two_step
 
 _REFUSALS = (NotCertified, Unresolved)
@@ -88,6 +93,156 @@ class Refimpl:
     def scoping(self, tau0: float, tau1: float, k: int) -> float:
         return float(schedules.Scoping(tau0, tau1)(k))
 
+    def minibatch_indices(
+        self, total: int, size: int, batches: int, *, seed: int | None = None
+    ) -> Any:
+        rng = np.random.default_rng(seed)
+        return np.array([subset(total, size, rng) for _ in range(batches)])
+
+    def sgld_mean(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        step_sizes: Any,
+        *,
+        start: Any = None,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is not None:
+            return _replayed_chains(q, step_sizes, start, draws)[0]
+        rng, previous = np.random.default_rng(seed), _after(start)
+        return _chain(step_sizes).replicates(q, n, rng=rng, previous=previous)
+
+    def sgld_trace(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        step_sizes: Any,
+        *,
+        start: Any = None,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is not None:
+            visited: list[Any] = []
+            keep = _keeper(visited)
+            _replayed_chains(q, step_sizes, start, draws, keep)
+            return np.stack(visited, axis=1)
+        chain, rng = _chain(step_sizes, trace=True), np.random.default_rng(seed)
+        previous = _after(start)
+        return [chain(q, rng=rng, previous=previous).info.trace for _ in range(n)]
+
+    def importance_mean(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        samples: int,
+        *,
+        workers: int = 1,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is not None:
+            return [_replayed_samples(q, z, workers) for z in draws]
+        estimate = ImportanceSampling(samples, workers)
+        return estimate.replicates(q, n, rng=np.random.default_rng(seed))
+
+    def importance_weights(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        samples: int,
+        *,
+        workers: int = 1,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is not None:
+            return [softmax(log_weights(q.f, q.x, tau, z)) for z in draws]
+        estimate = ImportanceSampling(samples, workers, keep_weights=True)
+        rng = np.random.default_rng(seed)
+        return [estimate(q, rng=rng).info.normalised for _ in range(n)]
+
+    def robbins_monro(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        step_sizes: Any,
+        inner_samples: int,
+        *,
+        start: Any = None,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is not None:
+            return _replayed_descents(q, step_sizes, start, draws)[0]
+        _require_centre(start)
+        estimate = RobbinsMonro(len(step_sizes), _given(step_sizes), inner_samples)
+        return estimate.replicates(q, n, rng=np.random.default_rng(seed))
+
+    def robbins_monro_trace(
+        self,
+        loss: Any,
+        x: Any,
+        tau: float,
+        step_sizes: Any,
+        inner_samples: int,
+        *,
+        start: Any = None,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        q = laws.GibbsLaw(loss_of(loss), x, tau)
+        if draws is None:
+            _require_centre(start)
+            steps = _given(step_sizes)
+            run = RobbinsMonro(len(step_sizes), steps, inner_samples, trace=True)
+            rng = np.random.default_rng(seed)
+            return [run(q, rng=rng).info.trace for _ in range(n)]
+        visited = [_first(q, start, n)]
+        _replayed_descents(q, step_sizes, start, draws, _keeper(visited))
+        return np.stack(visited, axis=1)
+
+    def train(
+        self,
+        loss: Any,
+        x0: Any,
+        method: str,
+        record: Any,
+        *,
+        batches: Any = None,
+        draws: Any = None,
+        seed: int | None = None,
+    ) -> Any:
+        f, tau = loss_of(loss), record["tau"]
+        losses = (
+            [f] * len(tau) if batches is None else [f.batch(rows) for rows in batches]
+        )
+        if draws is None:
+            project = _estimator(method, record)
+        else:
+            project = _Replay(method, record, iter(draws))
+        rng = np.random.default_rng(seed)
+        run = two_step(losses, x0, tau=lambda k: tau[k], project=project, rng=rng)
+        return np.array([x0, *(iterate.x for iterate in run)])
+
     def step_schedule(self, kind: str, parameters: Any, count: int) -> Any:
         kinds = {"harmonic": schedules.Harmonic, "power": schedules.PowerLaw}
         return schedules.steps(kinds[kind](*parameters), count)
@@ -107,3 +262,87 @@ def _trajectory(
         repeat(f, updates), x0, tau=tau, project=project, rng=None
     )
     return np.array([x0, *(iterate.x for iterate in run)])
+
+
+def _given(values: Any) -> Any:
+    """An array of steps as a schedule."""
+    return lambda j: np.asarray(values)[np.asarray(j) - 1]
+
+
+def _chain(epsilon: Any, start: str = "previous", trace: bool = False) -> SGLD:
+    return SGLD(len(epsilon), _given(epsilon), start=start, trace=trace)  # type: ignore[arg-type]
+
+
+def _after(start: Any) -> Projection | None:
+    """An earlier update whose chain ended at `start`."""
+    return None if start is None else Projection(start, Langevin(start, 0))
+
+
+def _require_centre(start: Any) -> None:
+    if start is not None:
+        raise NotImplementedError("Algorithm 5 starts at the centre")
+
+
+def _keeper(states: list[Any]) -> Any:
+    return lambda y: states.append(y.copy())
+
+
+def _first(q: laws.GibbsLaw, start: Any, n: int) -> Any:
+    return np.tile(q.x if start is None else start, (n, 1))
+
+
+def _replayed_chains(
+    q: laws.GibbsLaw, epsilon: Any, start: Any, draws: Any, visit: Any = None
+) -> tuple[Any, Any]:
+    first = _first(q, start, len(draws))
+    noise = np.swapaxes(draws, 0, 1)
+    return langevin(q.f, q.x, q.tau, epsilon, noise, start=first, visit=visit)
+
+
+def _replayed_samples(q: laws.GibbsLaw, draws: Any, workers: int) -> Any:
+    parts = [part for part in np.array_split(draws, workers) if len(part)]
+    logs = [log_weights(q.f, q.x, q.tau, part) for part in parts]
+    return importance(q.x, q.tau, map(weighed, logs, parts))[0]
+
+
+def _replayed_descents(
+    q: laws.GibbsLaw, a: Any, start: Any, draws: Any, visit: Any = None
+) -> tuple[Any, Any]:
+    n, _, M, _ = np.shape(draws)
+    noise = [[block] for block in np.swapaxes(draws, 0, 1)]
+    first = _first(q, start, n)
+    return robbins_monro(q.f, q.x, q.tau, a, M, noise, start=first, visit=visit)
+
+
+def _estimator(method: str, record: Any) -> BestGaussian:
+    """The estimator of a training record."""
+    if method == "importance":
+        return ImportanceSampling(record["samples"], record.get("workers", 1))
+    if method == "sgld":
+        return _chain(record["step_sizes"], record.get("start", "centre"))
+    if method == "robbins_monro":
+        a = record["step_sizes"]
+        return RobbinsMonro(len(a), _given(a), record["inner_samples"])
+    raise NotImplementedError(f"there is no method {method!r}")
+
+
+class _Replay:
+    """An estimator whose noise is given, one array for each update."""
+
+    def __init__(self, method: str, record: Any, draws: Iterator[Any]) -> None:
+        self._method, self._record, self._draws = method, record, draws
+
+    def __call__(
+        self, q: laws.GibbsLaw, *, rng: Any, previous: Projection | None = None
+    ) -> Projection:
+        del rng
+        z = next(self._draws)
+        if self._method == "importance":
+            return Projection(_replayed_samples(q, z, self._record.get("workers", 1)))
+        epsilon = np.asarray(self._record["step_sizes"])
+        if self._method == "robbins_monro":
+            return Projection(_replayed_descents(q, epsilon, None, z[None])[0][0])
+        warm = self._record.get("start") == "previous" and previous is not None
+        start = previous.info.last if previous is not None and warm else None
+        output, last = _replayed_chains(q, epsilon, start, z[None])
+        return Projection(output[0], Langevin(last[0], len(z)))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl.arrays import Array, as_count
 from refimpl.errors import InvalidParameter
@@ -32,7 +33,7 @@ def minibatches(f: FiniteSum, size: int, rng: np.random.Generator) -> Iterator[L
 
     def draw() -> Iterator[Loss]:
         while True:
-            yield _subset(f, size, rng)
+            yield _minibatch(f, size, rng)
 
     return draw()
 
@@ -61,11 +62,11 @@ class Resampled:
 
     def __call__(self, y: Any) -> Array:
         """The mean over a fresh minibatch at points (..., d), one for all, (...)."""
-        return _subset(self.f, self.size, self.rng)(y)
+        return _minibatch(self.f, self.size, self.rng)(y)
 
     def gradient(self, y: Any) -> Array:
         """Its gradient, over another fresh minibatch, shape (..., d)."""
-        return _subset(self.f, self.size, self.rng).gradient(y)
+        return _minibatch(self.f, self.size, self.rng).gradient(y)
 
 
 def _require_batches(f: Any, size: int, rng: Any) -> None:
@@ -81,5 +82,10 @@ def _require_batches(f: Any, size: int, rng: Any) -> None:
         raise InvalidParameter(f"size must be at most N = {f.N}, got {size}")
 
 
-def _subset(f: FiniteSum, size: int, rng: np.random.Generator) -> Loss:
-    return f.batch(rng.choice(f.N, size=size, replace=False))
+def subset(N: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A uniform subset of `size` of the indices 0, ..., N - 1, in random order."""
+    return rng.choice(N, size=size, replace=False)
+
+
+def _minibatch(f: FiniteSum, size: int, rng: np.random.Generator) -> Loss:
+    return f.batch(subset(f.N, size, rng))
