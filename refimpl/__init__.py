@@ -4,9 +4,11 @@ Floors, from the ground up; imports run downwards only:
 
 0. `errors`, `arrays`, `interfaces`, `schedules`, `streams`, `noise`
 1. `laws`, `losses`, `quadrature`
-2. `regularised`
+2. `regularised`, `output_laws`
 3. `exact`, `sgld`, `importance`, `robbins_monro`, `heat_sgd`
-4. `two_step`, `sgd`
+4. `two_step`, `sgd`, `diagnostics`
+5. `experiments`
+6. `__main__`
 """
 
 __version__ = "0.1.0"

@@ -30,6 +30,10 @@ class Unresolved(RefimplError, ArithmeticError):
     """Quadrature would need more nodes than its budget, or missed its tolerance."""
 
 
+class MissingExtra(RefimplError, ImportError):
+    """A library is missing that an optional extra of this package brings."""
+
+
 class NotCertified(RefimplError, ArithmeticError):
     """A minimiser was not found, or could not be shown to be the global one.
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import starmap
 
 import numpy as np
 from scipy.special import softmax
@@ -206,17 +207,19 @@ class ImportanceSampling:
         d = q.x.size
         rows = rows_per_block(d)
         sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
-        streams = rng.spawn(len(sizes))
         kept: dict[int, Array] = {}
 
-        def block(i: int) -> WeightedSums:
-            z = next(normal_blocks(streams[i], sizes[i], d))
+        def block(i: int, own: np.random.Generator) -> WeightedSums:
+            z = next(normal_blocks(own, sizes[i], d))
             logs = log_weights(q.f, q.x, q.tau, z)
             if self.keep_weights:
                 kept[i] = logs
             return weighed(logs, z)
 
-        x, weights = importance(q.x, q.tau, _in_order(block, len(sizes), self.workers))
+        # one after the other: a stream is some kilobytes, and there may be 10^5 blocks
+        jobs = ((i, rng.spawn(1)[0]) for i in range(len(sizes)))
+        workers = min(self.workers, len(sizes))
+        x, weights = importance(q.x, q.tau, _in_order(block, jobs, workers))
         if self.keep_weights:
             logs = np.concatenate([kept[i] for i in range(len(sizes))])
             weights = replace(weights, normalised=softmax(logs))
@@ -234,16 +237,18 @@ class ImportanceSampling:
 
 
 def _in_order(
-    task: Callable[[int], WeightedSums], count: int, workers: int
+    task: Callable[[int, np.random.Generator], WeightedSums],
+    jobs: Iterable[tuple[int, np.random.Generator]],
+    workers: int,
 ) -> Iterator[WeightedSums]:
-    """task(0), ..., task(count - 1), shared by threads, few of them ahead."""
-    if workers == 1 or count == 1:
-        yield from map(task, range(count))
+    """The task of each job in their order, shared by threads, few of them ahead."""
+    if workers == 1:
+        yield from starmap(task, jobs)
         return
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[Future[WeightedSums]] = deque()
-        for i in range(count):
-            ahead.append(pool.submit(task, i))
+        for job in jobs:
+            ahead.append(pool.submit(task, *job))
             if len(ahead) > 2 * workers:
                 yield ahead.popleft().result()
         while ahead:

@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -47,6 +48,11 @@ LOSSES = {
     "waves": (P.WAVES_2, MP(40)),
     "wells": (P.WELLS_2, MP(40)),
 }
+
+
+def large(test: Any) -> Any:
+    """Mark as slow where nothing is compiled: the plain filling takes minutes."""
+    return pytest.mark.slow(test) if numba.config.DISABLE_JIT else test
 
 
 def draws(*shape: int) -> Any:
@@ -415,6 +421,7 @@ def test_one_state_is_the_centre() -> None:
 # --- memory ---------------------------------------------------------------------------
 
 
+@large
 @pytest.mark.parametrize(
     "estimate",
     [

@@ -46,6 +46,16 @@ class SpectralQuadratic:
         """The number of parameters."""
         return self._curvatures.size
 
+    @property
+    def curvatures(self) -> Array:
+        """The eigenvalues of H, shape (d,)."""
+        return self._curvatures
+
+    @property
+    def basis(self) -> Array | None:
+        """Their eigenvectors in columns, shape (d, d); None for the identity."""
+        return self._basis
+
     def hessian(self, y: Any) -> Array:
         """H at points (..., d), shape (..., d, d)."""
         y = as_points("y", y, self.d)
