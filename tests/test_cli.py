@@ -105,13 +105,13 @@ def toy(name, tau, level="D"):
 
 toy("HEAT-01", 0.5)
 toy("HEAT-02", 2.0)
-toy("ALG3-T", 0.5, level="T")
+toy("ALG3-R1", 0.5, level="R")
 trust = "untrusted" not in sys.argv
 runner.self_check = lambda seed: [agree("self", 1.0, 1 if trust else 2, 0)]
 if "broken" in sys.argv:
     del REGISTRY["HEAT-01"].cases[0].loss
 if "unsure" in sys.argv:
-    runner.run_check = lambda entry, witness: Outcome(entry, Verdict.INCONCLUSIVE)
+    runner.run_check = lambda entry, *_: Outcome(entry, Verdict.INCONCLUSIVE)
 words = {"untrusted", "broken", "unsure"}
 sys.exit(main([word for word in sys.argv[1:] if word not in words]))
 """
@@ -174,7 +174,7 @@ def test_a_failing_subject_and_its_report(folder):
     out = folder / "report.json"
     done = judge("run", "--subject", "toys:Bad", "--json", str(out))
     assert done.returncode == 1
-    assert "bad does not conform: HEAT-01, HEAT-02, ALG3-T." in done.stdout
+    assert "bad does not conform: HEAT-01, HEAT-02, ALG3-R1." in done.stdout
     report = report_of(out)
     worst = [entry["evidence"]["worst"] for entry in report["checks"]]
     assert worst[0]["error"] == 2.0**-30
@@ -207,8 +207,8 @@ def test_the_other_exit_codes(folder):
 
 def test_levels_and_ids_choose_checks(folder):
     words = ("run", "--subject", "toys:Good", "--json", "r.json")
-    assert judge(*words, "--level", "T").returncode == 0
-    assert [e["id"] for e in report_of(folder / "r.json")["checks"]] == ["ALG3-T"]
+    assert judge(*words, "--level", "R").returncode == 0
+    assert [e["id"] for e in report_of(folder / "r.json")["checks"]] == ["ALG3-R1"]
     assert judge(*words, "heat-*", "--level", "D", "--level", "V").returncode == 0
     assert len(report_of(folder / "r.json")["checks"]) == 2
 
@@ -354,7 +354,7 @@ def test_list_and_help(folder):
     listed = judge("list")
     assert listed.returncode == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()] == [
-        *("HEAT-01", "HEAT-02", "ALG3-T")
+        *("HEAT-01", "HEAT-02", "ALG3-R1")
     ]
     helped = judge("run", "--help")
     assert helped.returncode == 0

@@ -145,7 +145,7 @@ def verdicts(subject: Any, *ids: str) -> list[str]:
 
 def test_the_adapter_of_the_documentation_conforms() -> None:
     text = (DOCS / "subject.md").read_text(encoding="utf-8")
-    source = re.findall(r"^```python\n(import.*?)^```$", text, re.M | re.S)[0]
+    source = adapters(text)[0]
     ids = ("EQ2-01", "EQ2-05", "HEAT-01", "MAN-01")
     assert verdicts(adapter(source), *ids) == [
         Verdict.PASS,
@@ -155,6 +155,19 @@ def test_the_adapter_of_the_documentation_conforms() -> None:
     ]
     broken = source.replace("tau * H", "tau**2 * H")
     assert verdicts(adapter(broken), "EQ2-01") == [Verdict.FAIL]
+
+
+def adapters(text: str) -> list[str]:
+    """The adapters of a page."""
+    return re.findall(r"^```python\n(import.*?)^```$", text, re.M | re.S)
+
+
+def test_the_chain_of_the_documentation_conforms() -> None:
+    source = adapters((DOCS / "subject.md").read_text(encoding="utf-8"))[1]
+    ids = ("ALG3-R1", "ALG3-I", "ALG3-L1", "ALG3-L3", "RNG-04")
+    assert set(verdicts(adapter(source), *ids)) == {Verdict.PASS}
+    broken = source.replace("np.sqrt(eps) * draws", "eps * draws")
+    assert set(verdicts(adapter(broken), *ids[:-1])) == {Verdict.FAIL}
 
 
 def test_the_methods_of_the_documentation_exist() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``verification run | list | explain | mutants``."""
+"""The command line: ``verification run | list | explain | mutants | false-alarms``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 from verification.checks import LEVELS, all_checks, find
 from verification.connect.in_process import DEFAULT, load
 from verification.errors import OracleFault, UsageError
+from verification.false_alarms import false_alarms
 from verification.mistakes import entries, kill_table
-from verification.report import json_report, kills
+from verification.report import alarms, json_report, kills
+from verification.report.alarms import AlarmPrinter
 from verification.report.json_report import suite_version
 from verification.report.kills import KillPrinter
 from verification.report.terminal import MEANING, Terminal, explain, listing
@@ -33,6 +35,12 @@ class _Parser(argparse.ArgumentParser):
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"a seed is an integer >= 0, got {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a count is an integer >= 1, got {text!r}")
     return int(text)
 
 
@@ -71,10 +79,15 @@ def _parser() -> argparse.ArgumentParser:
         "--level",
         action="append",
         choices=LEVELS,
-        help="only checks of this level, of which D has any so far; repeatable",
+        help="only checks of this level, of which V has none so far; repeatable",
     )
     judge.add_argument(
         "--seed", type=_seed, metavar="N", help="default: fresh, and printed"
+    )
+    judge.add_argument(
+        "--deep",
+        action="store_true",
+        help="let the stochastic checks certify half the differences",
     )
     judge.add_argument(
         "--allow-inconclusive",
@@ -89,7 +102,18 @@ def _parser() -> argparse.ArgumentParser:
     kill.add_argument(
         "ids", nargs="*", metavar="ID", help="a mistake of the catalogue (T06)"
     )
+    kill.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     kill.add_argument("--json", **report)
+    alarms = command(
+        "false-alarms", "count how often the stochastic checks fail the right subject"
+    )
+    alarms.add_argument(
+        "--runs", type=_count, default=1500, metavar="R", help="default: 1500"
+    )
+    alarms.add_argument(
+        "--seed", type=_seed, metavar="N", help="default: fresh, and printed"
+    )
+    alarms.add_argument("--json", **report)
     return parser
 
 
@@ -108,6 +132,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         checks,
         seed=seed,
         allow_inconclusive=options.allow_inconclusive,
+        deep=options.deep,
         on_outcome=terminal.outcome,
     )
     if place is not None:
@@ -119,13 +144,25 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _mutants(options: argparse.Namespace, terminal: Terminal) -> int:
     place = json_report.check_path(options.json) if options.json else None
     wanted = entries(options.ids)
-    printer = KillPrinter(terminal)
+    printer = KillPrinter(terminal, {check.id: check.level for check in all_checks()})
     printer.header()
-    table = kill_table(load(DEFAULT), wanted, printer.line)
+    table = kill_table(load(DEFAULT), wanted, printer.line, seed=options.seed)
     printer.footer(table)
     if place is not None:
         json_report.write(kills.as_json(table), place)
     return int(ExitCode.CONFORMS if table.ok else ExitCode.FAILS)
+
+
+def _false_alarms(options: argparse.Namespace, terminal: Terminal) -> int:
+    place = json_report.check_path(options.json) if options.json else None
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    printer = AlarmPrinter(terminal)
+    printer.header(options.runs, seed)
+    census = false_alarms(options.runs, seed, printer.progress)
+    printer.footer(census)
+    if place is not None:
+        json_report.write(alarms.as_json(census), place)
+    return int(ExitCode.CONFORMS if census.ok else ExitCode.ORACLE_FAULT)
 
 
 def _perform(options: argparse.Namespace) -> int:
@@ -134,6 +171,8 @@ def _perform(options: argparse.Namespace) -> int:
         return _run(options, terminal)
     if options.command == "mutants":
         return _mutants(options, terminal)
+    if options.command == "false-alarms":
+        return _false_alarms(options, terminal)
     if options.command == "list":
         terminal.say(listing(all_checks()))
     else:

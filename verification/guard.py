@@ -7,6 +7,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -55,7 +56,7 @@ RESULT_KINDS = {
     "train": "run",
 }
 
-Shape = tuple[int | None, ...]  # None: any length
+Shape = tuple[int | tuple[int, ...] | None, ...]  # one of several lengths; None: any
 
 
 def _dimension(values: Mapping[str, Any]) -> int:
@@ -63,6 +64,12 @@ def _dimension(values: Mapping[str, Any]) -> int:
         if name in values:
             return int(np.size(values[name]))
     raise LookupError("no argument tells the dimension")
+
+
+def _path_lengths(values: Mapping[str, Any]) -> tuple[int, ...]:
+    """States of Algorithm 5: J + 1, or J where J - 1 moves are declared."""
+    moves = len(values["step_sizes"])
+    return moves + 1, moves
 
 
 def _run_shape(values: Mapping[str, Any]) -> Shape:
@@ -80,10 +87,13 @@ SHAPES: dict[str, Callable[[Mapping[str, Any]], Shape]] = {
     "indices": lambda a: (a["batches"], a["size"]),
     "replicates": lambda a: (a["n"], _dimension(a)),
     "chain": lambda a: (a["n"], len(a["step_sizes"]), _dimension(a)),
-    "path": lambda a: (a["n"], len(a["step_sizes"]) + 1, _dimension(a)),
+    "path": lambda a: (a["n"], _path_lengths(a), _dimension(a)),
     "weights": lambda a: (a["n"], a["samples"]),
     "run": _run_shape,
 }
+
+
+_signature = cache(inspect.signature)
 
 
 class Handed:
@@ -108,7 +118,7 @@ class Handed:
     def __init__(
         self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        bound = inspect.signature(method).bind(None, *args, **kwargs)
+        bound = _signature(method).bind(None, *args, **kwargs)
         for name, value in bound.arguments.items():
             bound.arguments[name] = _plain(name, value)
         complete = inspect.BoundArguments(bound.signature, dict(bound.arguments))
@@ -268,7 +278,7 @@ def _finite(name: str, value: Any) -> Any:
 
 def _fits(obtained: tuple[int, ...], expected: Shape) -> bool:
     return len(obtained) == len(expected) and all(
-        want is None or got == want
+        want is None or got in (want if isinstance(want, tuple) else (want,))
         for got, want in zip(obtained, expected, strict=True)
     )
 

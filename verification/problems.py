@@ -7,8 +7,14 @@ or at tau = 1 for all of a check's cases: each such choice hides some mistake.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from verification.losses import (
     Constant,
@@ -190,3 +196,142 @@ PLAIN = (
     at("wells d=1", WELLS_1, 1.25),
     at("wells d=2", WELLS_2, 0.375),
 )
+
+
+# --- with draws -----------------------------------------------------------------------
+
+QUARTIC_3 = Quartic([0.5, 1.0, 0.75], [0.25, -0.375, 0.125], [-1.0, 0.75, -0.5], 0.375)
+WELLS_3 = GaussianWells(
+    [1.5, 0.75],
+    [[-0.75, 0.5, 1.0], [1.0, -0.25, -0.5]],
+    [
+        [[0.75, 0.25, -0.125], [0.25, 0.5, 0.125], [-0.125, 0.125, 0.625]],
+        [[0.5, -0.125, 0.0625], [-0.125, 0.875, 0.25], [0.0625, 0.25, 0.375]],
+    ],
+    0.375,
+)
+
+_START = (0.25, 0.5, -1.125, 0.75, 1.5)
+
+
+def draws(label: str, *shape: int) -> NDArray[np.float64]:
+    """Numbers like standard normals, in steps of 1/64 and the same everywhere.
+
+    Quantiles of the fractional parts of i² times the golden ratio, from an i that the
+    label chooses.  One of them lies beyond 3, so that clipped noise shows.
+    """
+    first = zlib.crc32(label.encode()) % 2**16
+    quantile = NormalDist().inv_cdf
+    parts = [i * i * 2654435769 % 2**32 for i in range(first, first + np.prod(shape))]
+    z = np.array([round(64 * quantile((part + 0.5) / 2**32)) / 64 for part in parts])
+    largest = int(np.argmax(np.abs(z)))
+    z[largest] += np.copysign(max(0.0, 3.25 - abs(z[largest])), z[largest])
+    z = z.reshape(shape)
+    z.flags.writeable = False
+    return z
+
+
+def squares(*roots: int) -> tuple[float, ...]:
+    """Step sizes (k/16)², whose square roots are exact."""
+    return tuple((k / 16) ** 2 for k in roots)
+
+
+def power_law(c: float, alpha: float, count: int) -> tuple[float, ...]:
+    """Steps c j^-alpha, j = 1, ..., count, rounded to multiples of 1/1024."""
+    return tuple(round(1024 * c * j**-alpha) / 1024 for j in range(1, count + 1))
+
+
+def chain(
+    label: str,
+    loss: LossData,
+    tau: float,
+    step_sizes: Sequence[float],
+    *,
+    n: int = 1,
+    moved: bool = False,
+    x: Any = None,
+) -> Problem:
+    """A run of Algorithm 3 with draws (n, J, d), of which the literal chain needs J−1.
+
+    `moved` starts the chains elsewhere than at the centre.
+    """
+    J = len(step_sizes)
+    said = f"{label}, J = {J}" + (", moved start" if moved else "")
+    more = {"step_sizes": tuple(step_sizes), "draws": draws(said, n, J, loss.d)}
+    start = _START[: loss.d] if moved else None
+    return at(said, loss, tau, x, start=start, **more)
+
+
+def sample(
+    label: str,
+    loss: LossData,
+    tau: float,
+    J: int,
+    *,
+    n: int = 1,
+    workers: int = 1,
+    x: Any = None,
+) -> Problem:
+    """A run of Algorithm 4 with draws (n, J, d), whoever shares them."""
+    said = f"{label}, J = {J}"
+    z = draws(said, n, J, loss.d)
+    shared = f"{said}, L = {workers}" if workers > 1 else said
+    return at(shared, loss, tau, x, samples=J, workers=workers, draws=z)
+
+
+def descent(
+    label: str,
+    loss: LossData,
+    tau: float,
+    steps: Sequence[float],
+    M: int,
+    *,
+    n: int = 1,
+    moved: bool = False,
+) -> Problem:
+    """A run of Algorithm 5 with draws (n, J, M, d)."""
+    J = len(steps)
+    said = f"{label}, J = {J}, M = {M}" + (", moved start" if moved else "")
+    more = {"step_sizes": tuple(steps), "draws": draws(said, n, J, M, loss.d)}
+    start = _START[: loss.d] if moved else None
+    return at(said, loss, tau, start=start, inner_samples=M, **more)
+
+
+def training(
+    label: str,
+    loss: LossData,
+    method: str,
+    tau: Sequence[float],
+    *,
+    step_sizes: Sequence[float] = (),
+    samples: int = 0,
+    inner_samples: int = 0,
+    start: str = "",
+    workers: int = 0,
+    batches: Sequence[Sequence[int]] | None = None,
+) -> Problem:
+    """A whole run, one weight update for each tau, with draws for every update.
+
+    They are (J, d) for "sgld", of which the literal chain needs J−1, (J, d) for
+    "importance" and (J, M, d) for "robbins_monro".  The record names what the method
+    needs and no more.
+    """
+    J = samples or len(step_sizes)
+    record = {
+        "tau": list(tau),
+        "samples": samples,
+        "step_sizes": list(step_sizes),
+        "inner_samples": inner_samples,
+        "start": start,
+        "workers": workers,
+    }
+    inner = (inner_samples,) if inner_samples else ()
+    return at(
+        label,
+        loss,
+        tau[0],
+        method=method,
+        record={name: value for name, value in record.items() if value},
+        batches=None if batches is None else np.array(batches),
+        draws=draws(label, len(tau), J, *inner, loss.d),
+    )

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from verification.checks import LEVELS, Check, Outcome, Verdict, run_check
+from verification.checks import (
+    LEVELS,
+    Check,
+    Outcome,
+    Session,
+    Verdict,
+    run_check,
+)
 from verification.errors import OracleFault, in_one_line
 from verification.evidence.comparison import Finding
 from verification.subject import METHODS, Witness
@@ -83,6 +90,8 @@ class Report:
         Whether the user stopped the run.
     allow_inconclusive : bool
         Whether an INCONCLUSIVE check is tolerated.
+    deep : bool
+        Whether the stochastic checks were to certify smaller differences.
     seconds : float
         Wall-clock time.
     """
@@ -95,6 +104,7 @@ class Report:
     oracle_fault: str = ""
     interrupted: bool = False
     allow_inconclusive: bool = False
+    deep: bool = False
     seconds: float = 0.0
 
     def of(self, verdict: Verdict) -> list[Outcome]:
@@ -166,6 +176,7 @@ def run(
     *,
     seed: int,
     allow_inconclusive: bool = False,
+    deep: bool = False,
     on_outcome: Callable[[Outcome], object] | None = None,
 ) -> Report:
     """Judge a subject.
@@ -180,6 +191,8 @@ def run(
         Where the run's randomness comes from.
     allow_inconclusive : bool
         Whether an INCONCLUSIVE check is tolerated.
+    deep : bool
+        Whether the stochastic checks certify smaller differences, at greater cost.
     on_outcome : callable, optional
         Called with every outcome as soon as it is known.
 
@@ -201,7 +214,7 @@ def run(
     try:
         findings = _trusted(seed)
         for check in chosen:
-            outcome = run_check(check, witness)
+            outcome = run_check(check, witness, Session(seed, deep))
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
@@ -218,5 +231,6 @@ def run(
         oracle_fault=fault,
         interrupted=interrupted,
         allow_inconclusive=allow_inconclusive,
+        deep=deep,
         seconds=time.perf_counter() - start,
     )

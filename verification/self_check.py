@@ -18,12 +18,14 @@ from verification.losses import GaussianMixture, GaussianWells, Quadratic
 from verification.mistakes import CATALOGUE, planted
 from verification.subject import Witness
 from verification.truth import closed_forms as cf
+from verification.truth import output_laws as laws
 from verification.truth import quadrature
 from verification.truth.carriers import MP
 
 PLANTED = "T02"
 CATCHER = "EQ2-01"
 AGREEMENT = 1e-24
+LAWS_AGREE = 1e-10
 
 
 class Exact:
@@ -42,9 +44,9 @@ def self_check(seed: int) -> list[Finding]:
     Parameters
     ----------
     seed : int
-        Draws the three fresh problems.
+        Draws the fresh problems.
     """
-    return [*_two_truths_agree(seed), *_a_mistake_is_caught()]
+    return [*_two_truths_agree(seed), *_two_laws_agree(seed), *_a_mistake_is_caught()]
 
 
 def _two_truths_agree(seed: int) -> list[Finding]:
@@ -66,6 +68,32 @@ def _two_truths_agree(seed: int) -> list[Finding]:
     exact = cf.heat(MP(40), well, x, tau)
     other = quadrature.heat(well, x, tau).value
     findings.append(agree("two routes to F^H, gaussian_wells", other, exact, AGREEMENT))
+    return findings
+
+
+def _two_laws_agree(seed: int) -> list[Finding]:
+    """Outputs of Algorithms 3 and 5 on a quadratic: recursions against all draws."""
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(2, 2))
+    loss = Quadratic(half @ half.T, rng.normal(size=2))
+    tau, steps = float(rng.uniform(0.25, 1.5)), rng.uniform(0.25, 1.0, size=4)
+    x = rng.normal(size=2)
+    pairs = {
+        "Algorithm 3": (
+            laws.sgld(loss, x, tau, steps),
+            laws.sgld_dense(loss, x, tau, steps),
+        ),
+        "Algorithm 5": (
+            laws.robbins_monro(loss, x, tau, steps, 3),
+            laws.robbins_monro_dense(loss, x, tau, steps, 3),
+        ),
+    }
+    findings = []
+    for name, (one, other) in pairs.items():
+        for what in ("mean", "covariance"):
+            a, b = getattr(one, what), getattr(other, what)
+            slack = LAWS_AGREE * (1 + float(np.abs(b).max()))
+            findings.append(agree(f"two routes to the {what}, {name}", a, b, slack))
     return findings
 
 

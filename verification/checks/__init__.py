@@ -14,6 +14,7 @@ from verification.checks._check import (
     find,
 )
 from verification.checks._judge import LACKS, Outcome, Verdict, run_check
+from verification.checks._trial import SUITE_ALPHA, Session, stochastic_cases
 
 __all__ = [
     "LACKS",
@@ -21,11 +22,14 @@ __all__ = [
     "ORDER",
     "REGISTRY",
     "ROUTES",
+    "SUITE_ALPHA",
     "Check",
     "Outcome",
+    "Session",
     "Verdict",
     "all_checks",
     "check",
     "find",
     "run_check",
+    "stochastic_cases",
 ]

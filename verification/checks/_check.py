@@ -13,13 +13,14 @@ from typing import Any
 
 from verification.errors import UnknownCheck
 from verification.evidence.comparison import Finding
-from verification.subject import METHODS, Witness
+from verification.subject import METHODS
 
 __all__ = [
     "LEVELS",
     "ORDER",
     "REGISTRY",
     "ROUTES",
+    "STOCHASTIC",
     "Check",
     "all_checks",
     "check",
@@ -34,6 +35,9 @@ LEVELS = {
     "S": "laws of the subject's own draws",
     "T": "traces",
 }
+
+#: Levels whose checks let the subject use its own randomness.
+STOCHASTIC = ("S", "T")
 
 #: How a truth is known.
 ROUTES = {
@@ -53,7 +57,7 @@ ORDER = (
     *("NET", "EQ18", "RNG", "TRAIN"),
 )
 
-Body = Callable[[Witness, Any], Iterator[Finding]]
+Body = Callable[..., Iterator[Finding]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,8 @@ class Check:
     tolerance : str
         How much may differ, and why so much, in one sentence.
     body : callable
-        Yields the findings of one case.
+        ``body(witness, case)`` yields the findings of one case; that of a stochastic
+        check is given the case's `Trial` as well.
     level : str
         A key of `LEVELS`.
     mistakes : tuple of str
@@ -112,6 +117,11 @@ class Check:
         asked = (*self.needs, *self.any_of)
         if unknown := [name for name in asked if name not in METHODS]:
             raise ValueError(f"{self.id}: the protocol has no method {unknown[0]!r}")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the subject uses its own randomness."""
+        return self.level in STOCHASTIC
 
     @property
     def family(self) -> str:
@@ -152,7 +162,7 @@ def check(
     any_of: Iterable[str] = (),
     level: str = "D",
 ) -> Callable[[Body], Check]:
-    """Turn a generator ``body(witness, case)`` of findings into a registered check.
+    """Turn a generator of findings, see `Check.body`, into a registered check.
 
     The parameters are the attributes of `Check`; `cases` may be a function, which
     is then called when the cases are first needed.

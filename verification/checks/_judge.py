@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from verification.checks._check import Check
+from verification.checks._trial import Session
 from verification.errors import NotRun, OracleFault, SubjectFault, in_one_line
 from verification.evidence.comparison import Finding
+from verification.evidence.sequential import Evidence
 from verification.subject import Witness
 
 __all__ = ["Outcome", "Verdict", "run_check"]
@@ -51,6 +53,10 @@ class Outcome:
     first : Finding or None
         The first comparison beyond its tolerance: cases stand in the order of their
         difficulty, so this is the one to look at.
+    undecided : int
+        Sequential tests that ended between their two boundaries.
+    sequential : tuple of (object, Evidence)
+        Every sequential test, with its case.
     not_run : tuple of (str, str)
         Label and reason of each case that was not run.
     message : str
@@ -71,6 +77,8 @@ class Outcome:
     worst_at: Any = None
     first: Finding | None = None
     first_at: Any = None
+    undecided: int = 0
+    sequential: tuple[tuple[Any, Evidence], ...] = ()
     not_run: tuple[tuple[str, str], ...] = ()
     message: str = ""
     seconds: float = 0.0
@@ -88,6 +96,7 @@ class _Tally:
     worst_at: Any = None
     first: Finding | None = None
     first_at: Any = None
+    sequential: list[tuple[Any, Evidence]] = field(default_factory=list)
     not_run: list[tuple[str, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -98,26 +107,47 @@ class _Tally:
             self.worst, self.worst_at = finding, case
         if self.first is None and not finding.ok:
             self.first, self.first_at = finding, case
+        if isinstance(finding, Evidence):
+            self.sequential.append((case, finding))
+
+    def tests_of(self, case: Any) -> int:
+        return sum(at is case for at, _ in self.sequential)
+
+    @property
+    def undecided(self) -> int:
+        return sum(test.undecided for _, test in self.sequential)
 
     def verdict(self) -> Verdict:
         if self.failures or self.faults:
             return Verdict.FAIL
+        if self.undecided:
+            return Verdict.INCONCLUSIVE
         return Verdict.PASS if self.cases_run else Verdict.NOT_RUN
 
     def message(self) -> str:
         if self.faults:
             more = len(self.faults) - 1
             return self.faults[0] + (f" (and {more} more such cases)" if more else "")
+        if self.undecided and not self.failures:
+            total = len(self.sequential)
+            return f"{self.undecided} of {total} tests undecided within their budget"
         if not self.cases_run:
             return "; ".join(dict.fromkeys(reason for _, reason in self.not_run))
         return ""
 
 
-def _badness(finding: Finding) -> tuple[bool, float]:
-    return not finding.ok, finding.ratio
+def _badness(finding: Finding) -> tuple[bool, bool, float]:
+    """Failures first; a negative control that holds tells nothing of an accuracy."""
+    return not finding.ok, finding.relation not in ("!=", ">"), finding.ratio
 
 
-def run_check(check: Check, witness: Witness) -> Outcome:
+def run_check(
+    check: Check,
+    witness: Witness,
+    session: Session | None = None,
+    *,
+    until_failure: bool = False,
+) -> Outcome:
     """Run every case of a check.
 
     Parameters
@@ -126,6 +156,10 @@ def run_check(check: Check, witness: Witness) -> Outcome:
         What to run.
     witness : Witness
         The subject.
+    session : Session, optional
+        Seed and depth of the run, for stochastic checks.
+    until_failure : bool
+        Whether to leave out the cases after one that fails.
 
     Raises
     ------
@@ -144,7 +178,9 @@ def run_check(check: Check, witness: Witness) -> Outcome:
     except Exception as exc:
         raise _broken(check, "its cases", exc) from exc
     for case in cases:
-        _run_case(check, case, witness, tally)
+        _run_case(check, case, witness, tally, session or Session())
+        if until_failure and tally.verdict() is Verdict.FAIL:
+            break
     return Outcome(
         check=check,
         verdict=tally.verdict(),
@@ -156,6 +192,8 @@ def run_check(check: Check, witness: Witness) -> Outcome:
         worst_at=tally.worst_at,
         first=tally.first,
         first_at=tally.first_at,
+        undecided=tally.undecided,
+        sequential=tuple(tally.sequential),
         not_run=tuple(tally.not_run),
         message=tally.message(),
         seconds=time.perf_counter() - start,
@@ -171,10 +209,13 @@ def _missing(check: Check, witness: Witness) -> list[str]:
     return missing
 
 
-def _run_case(check: Check, case: Any, witness: Witness, tally: _Tally) -> None:
+def _run_case(
+    check: Check, case: Any, witness: Witness, tally: _Tally, session: Session
+) -> None:
     calls, findings = witness.calls.total(), tally.findings
     try:
-        for finding in check.body(witness, case):
+        given = (session.trial(check, case),) if check.stochastic else ()
+        for finding in check.body(witness, case, *given):
             if not isinstance(finding, Finding):
                 raise TypeError(f"a check yields findings, got {finding!r}")
             tally.add(finding, case)
@@ -186,6 +227,9 @@ def _run_case(check: Check, case: Any, witness: Witness, tally: _Tally) -> None:
         return
     except Exception as exc:
         raise _broken(check, f"case {case.label!r}", exc) from exc
+    if check.stochastic and tally.tests_of(case) > 1:
+        # each case has one share of the run's false alarm probability
+        raise OracleFault(f"{check.id}, case {case.label!r}: more than one test")
     if tally.findings == findings:
         raise OracleFault(f"{check.id}, case {case.label!r}: nothing was compared")
     if witness.calls.total() == calls:

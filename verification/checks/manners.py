@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from verification import problems as P
 from verification.checks._check import check
+from verification.checks._replay import (
+    NO_PATH,
+    OUTPUT,
+    REPLAYED,
+    WITHIN,
+    ask_chain,
+    ask_descent,
+    ask_samples,
+    ask_training,
+    joined,
+    makes_all_moves,
+    samples,
+)
 from verification.errors import NotRun
-from verification.evidence.comparison import Finding, agree
-from verification.problems import Problem
+from verification.evidence.comparison import Finding, agree, differs
+from verification.problems import (
+    Problem,
+    chain,
+    descent,
+    power_law,
+    sample,
+    squares,
+    training,
+)
 from verification.subject import Witness
 
 
@@ -58,3 +80,150 @@ def repeatable(w: Witness, p: Problem) -> Iterator[Finding]:
 
 def _round(p: Problem, variance: float) -> Any:
     return variance * np.eye(p.d)
+
+
+STEPS = squares(6, 9, 4)
+RECORDS = (
+    ("sgld", {"step_sizes": STEPS, "start": "centre"}),
+    ("importance", {"samples": 5}),
+    ("robbins_monro", {"step_sizes": power_law(0.5, 0.75, 3), "inner_samples": 2}),
+)
+CHAIN = chain("mixture d=2", P.MIXTURE_2, 0.375, STEPS, n=3)
+SAMPLE = sample("quadratic d=3", P.INDEFINITE_3, 1.25, 5, n=3)
+DESCENT = descent("wells d=2", P.WELLS_2, 0.25, power_law(0.5, 0.75, 3), 2, n=3)
+
+#: Positional arguments after loss, x and tau.
+OWN = {
+    "sgld_mean": (CHAIN, ("step_sizes",)),
+    "sgld_trace": (CHAIN, ("step_sizes",)),
+    "importance_mean": (SAMPLE, ("samples",)),
+    "importance_weights": (SAMPLE, ("samples",)),
+    "robbins_monro": (DESCENT, ("step_sizes", "inner_samples")),
+    "robbins_monro_trace": (DESCENT, ("step_sizes", "inner_samples")),
+}
+
+
+def _called(method: str, p: Problem) -> Problem:
+    """A case: what this method is to be asked."""
+    return replace(p, label=f"{method}, {p.label}", more={**p.more, "asked": method})
+
+
+def _runs() -> list[Problem]:
+    return [
+        _called(
+            "train",
+            training(f"{m}, mixture d=3", P.MIXTURE_3, m, (0.75, 0.5), **arguments),
+        )
+        for m, arguments in RECORDS
+    ]
+
+
+RUNS = _runs()
+DRAWN = (*(_called(method, p) for method, (p, _) in OWN.items()), *RUNS)
+BATCHES = Problem("minibatch_indices", None, more={"asked": "minibatch_indices"})
+
+
+def _asked(w: Witness, p: Problem) -> str:
+    """The method of a case, which may make no sense in the subject's reading."""
+    if p.more["asked"] == "robbins_monro_trace" and not makes_all_moves(w):
+        raise NotRun(NO_PATH)
+    return str(p.more["asked"])
+
+
+def _by_seed(w: Witness, p: Problem, seed: int | None) -> Any:
+    """An answer by the subject's own randomness; three replicates where it can."""
+    asked = _asked(w, p)
+    if asked == "minibatch_indices":
+        return w.minibatch_indices(1000, 20, 3, seed=seed)
+    if asked == "train":
+        return w.train(p.loss, p.x, p.more["method"], p.more["record"], seed=seed)
+    rest = [p.more[name] for name in OWN[asked][1]]
+    return getattr(w, asked)(p.loss, p.x, p.tau, *rest, n=3, seed=seed)
+
+
+def _apart(what: str, first: Any, second: Any) -> Finding:
+    """No part of one answer is a part of the other: compare the closest two."""
+    pairs = [(a, b) for a in first for b in second]
+    a, b = min(pairs, key=lambda pair: float(np.linalg.norm(pair[0] - pair[1])))
+    return differs(what, a, b, 1e-6)
+
+
+@check(
+    "RNG-04",
+    paper="none: the protocol",
+    claim="a seed fixes every bit; another seed, no seed, and every replicate have "
+    "noise of their own",
+    truth="the first answer with the seed",
+    route="MET",
+    tolerance="none for the same seed; else the closest replicates differ by 1e-6, "
+    "which independent pairs of numbers fail to do less than once in 10^8 runs",
+    mistakes=("X05", "X06", "X07", "X08", "X15"),
+    any_of=(*OWN, "train", "minibatch_indices"),
+    level="R",
+    cases=(*DRAWN, BATCHES),
+)
+def seeds(w: Witness, p: Problem) -> Iterator[Finding]:
+    first = _by_seed(w, p, 11)
+    yield agree("the same seed, again", _by_seed(w, p, 11), first, 0.0)
+    # x_0 is part of every run
+    parts = slice(1, None) if p.more["asked"] == "train" else slice(None)
+    other, fresh, fresher = (_by_seed(w, p, seed) for seed in (12, None, None))
+    yield _apart("another seed", first[parts], other[parts])
+    yield _apart("no seed", first[parts], fresh[parts])
+    yield _apart("no seed, again", fresh[parts], fresher[parts])
+    for i in range(1, len(first)):
+        yield _apart("replicates of one call", first[i - 1 : i], first[i:])
+
+
+def _replayed(w: Witness, p: Problem) -> Any:
+    asked = _asked(w, p)
+    if asked == "train":
+        return ask_training(w, p)
+    if asked.startswith("importance"):
+        return ask_samples(w, asked, p)
+    ask = ask_chain if asked.startswith("sgld") else ask_descent
+    return ask(w, asked, p)
+
+
+@check(
+    "MAN-02",
+    paper="none: the protocol",
+    claim="with its draws given a call is a function: repeated, it gives the same bits",
+    truth="the first answer",
+    route="MET",
+    tolerance="none: a deterministic function of the same arguments has one answer",
+    mistakes=("X11",),
+    any_of=(*OWN, "train"),
+    level="R",
+    cases=DRAWN,
+)
+def given_draws(w: Witness, p: Problem) -> Iterator[Finding]:
+    first = _replayed(w, p)
+    yield agree(f"{p.more['asked']}, again", _replayed(w, p), first, 0.0)
+
+
+@check(
+    "RNG-05",
+    paper="section 5.1.2",
+    claim="with its draws given Algorithm 4 does not depend on the number of workers",
+    truth="the subject's own answer for one worker",
+    route="MET",
+    tolerance=REPLAYED + ", of both sides",
+    mistakes=("I07", "I08", "I11", "I12", "M17", "M18"),
+    any_of=("importance_mean", "importance_weights"),
+    level="R",
+    cases=(
+        sample("quadratic d=1", P.QUADRATIC_1, 0.75, 7, workers=2),
+        sample("mixture d=2", P.MIXTURE_2, 0.25, 13, n=3, workers=3),
+        sample("wells d=3", P.WELLS_3, 1.25, 13, workers=5),
+        sample("quartic d=2", P.QUARTIC_2, 0.5625, 9, n=3, workers=7),
+    ),
+)
+def workers(w: Witness, p: Problem) -> Iterator[Finding]:
+    alone = replace(p, more={**p.more, "workers": 1})
+    runs = samples(p)
+    for method, part in (("importance_mean", OUTPUT), ("importance_weights", WITHIN)):
+        if w.provides(method):
+            slack = 2 * joined(runs, part).tolerance(w)
+            base = ask_samples(w, method, alone)
+            yield agree(method, ask_samples(w, method, p), base, slack)

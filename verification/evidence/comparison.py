@@ -66,6 +66,11 @@ class Finding:
         return self.error <= self.tolerance
 
     @property
+    def undecided(self) -> bool:
+        """Whether the comparison came to no end; only sequential ones may."""
+        return False
+
+    @property
     def ratio(self) -> float:
         """Error over tolerance; 0/0 is 0, NaN counts as infinite."""
         if math.isnan(self.error):

@@ -1,7 +1,8 @@
-"""The catalogue of known mistakes in the deterministic part of the paper.
+"""The catalogue of known mistakes; here those in the deterministic part of the paper.
 
-T: the theory of sections 2 to 4.  M: networks and training, as far as a loss, a
-gradient or a buffer can show them.
+T: the theory of sections 2 to 4.  S, H, I: Algorithms 3, 5 and 4.  M: networks and
+training, of which here what a loss, a gradient or a buffer can show.  X: slips that
+people make and no list of the paper's steps suggests.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification.losses import LeastSquares
+from verification.mistakes.importance import IMPORTANCE
+from verification.mistakes.langevin import LANGEVIN
 from verification.mistakes.mistake import Fault, Mistake
+from verification.mistakes.robbins_monro import ROBBINS_MONRO
+from verification.mistakes.running import RUNNING
 
 Array = NDArray[np.float64]
 
@@ -197,13 +202,6 @@ def _anchored(right: Any, loss: Any, x0: Any, tau: float, updates: int) -> Array
     return np.array([x0, *[first] * updates])
 
 
-def _growing(right: Any, kind: str, parameters: Any, count: int) -> Any:
-    if kind != "power":
-        return right.step_schedule(kind, parameters, count)
-    c, alpha = parameters
-    return c * np.arange(1, count + 1) ** alpha
-
-
 ENTROPY = (
     "local_entropy",
     "local_entropy_gradient",
@@ -215,7 +213,7 @@ HEAT = ("heat", "heat_gradient", "heat_proximal_point", "heat_majoriser")
 
 # --- the entries --------------------------------------------------------------------
 
-_ENTRIES = (
+_THEORY = (
     Mistake(
         "T01",
         "sign of F",
@@ -434,12 +432,9 @@ _ENTRIES = (
         "every step of Algorithm 2 is pulled to x_0, not to x_k",
         {"minimise_heat": _anchored},
     ),
-    Mistake(
-        "H05",
-        "steps grow",
-        "a_j is c j^(+alpha), as the paper prints it",
-        {"step_schedule": _growing},
-    ),
+)
+
+_BUFFERS = (
     Mistake(
         "M03",
         "sum instead of mean",
@@ -460,4 +455,10 @@ _ENTRIES = (
     ),
 )
 
+_ENTRIES = (
+    *(*_THEORY, *LANGEVIN, *ROBBINS_MONRO, *IMPORTANCE),
+    *sorted((*_BUFFERS, *RUNNING), key=lambda entry: entry.id),
+)
+
 CATALOGUE: dict[str, Mistake] = {entry.id: entry for entry in _ENTRIES}
+"""Every known mistake by its id, in the order T, S, H, I, M, X."""

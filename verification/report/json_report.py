@@ -15,6 +15,7 @@ import numpy as np
 from verification.checks import Outcome
 from verification.errors import UsageError
 from verification.evidence.comparison import Finding, as_array
+from verification.evidence.sequential import Evidence
 from verification.runner import Report
 
 __all__ = ["as_json", "check_path", "suite_version", "write"]
@@ -55,6 +56,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "missing": list(report.subject.missing),
         },
         "seed": report.seed,
+        "deep": report.deep,
         "levels": report.levels,
         "exit_code": int(report.exit_code),
         "checks": [_check(outcome) for outcome in report.outcomes],
@@ -77,6 +79,7 @@ def _check(outcome: Outcome) -> dict[str, Any]:
             "failures": outcome.failures,
             "worst": _finding(outcome.worst, outcome.worst_at),
             "first_failure": _finding(outcome.first, outcome.first_at),
+            "sequential": [_sequential(*pair) for pair in outcome.sequential],
             "message": outcome.message,
             "calls": dict(outcome.calls),
             "seconds": outcome.seconds,
@@ -103,11 +106,41 @@ def _finding(finding: Finding | None, case: Any) -> dict[str, Any] | None:
     }
 
 
+def _sequential(case: Any, test: Evidence) -> dict[str, Any]:
+    return {
+        "what": test.what,
+        "case": case.label,
+        "replicates": test.n,
+        "log_e": _plain(test.error),
+        "fails_from": _plain(test.tolerance),
+        "log_ratio": _plain(test.certificate),
+        "passes_below": _plain(test.needed),
+        "undecided": test.undecided,
+        "certified": test.certified,
+        "path": [[n, _plain(e), _plain(c)] for n, e, c in test.path],
+    }
+
+
 def _problem(case: Any) -> dict[str, Any] | None:
-    """The loss, x and tau of a case, enough to compute it again."""
+    """The loss, x, tau and what else is given, enough to compute a case again."""
     if not hasattr(getattr(case, "loss", None), "to_json"):
         return None
-    return {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
+    more = {k: v for k, v in case.more.items() if _is_plain(v)}
+    problem = {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
+    return problem | {"given": json.loads(json.dumps(more, default=_listed))}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is data, of whatever nesting, and no function or loss."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | np.ndarray | np.generic | None)
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist()
 
 
 def _plain(value: Any) -> Any:

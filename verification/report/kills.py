@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from verification.mistakes import MARGIN, KillTable, Mistake
+from verification.checks import LEVELS
+from verification.mistakes import ENOUGH, MARGIN, SEEDS, Kill, KillTable, Mistake
 from verification.report.terminal import Terminal
 
 __all__ = ["KillPrinter", "as_json"]
 
-KEPT = f"each check sees what it promises at {MARGIN:g} tolerances or more"
+KEPT = (
+    f"each deterministic check sees what it promises at {MARGIN:g} tolerances or more, "
+    f"each stochastic one in {ENOUGH} of {SEEDS} runs or more"
+)
+COLUMNS = ("D", "R", "S", "T")
 
 
 class KillPrinter:
@@ -19,31 +24,41 @@ class KillPrinter:
     Parameters
     ----------
     terminal : Terminal
+    levels : dict of str to str
+        The level of each check.
     """
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, levels: dict[str, str]) -> None:
         self._terminal = terminal
+        self._level_of = levels
 
     def header(self) -> None:
         """The column heads."""
-        self._terminal.say(
-            f"{'mistake':8} {'killed by':>9}  what it does, and its killers"
-        )
+        levels = ", ".join(f"{level} {LEVELS[level]}" for level in COLUMNS)
+        self._terminal.paragraph("checks that kill, by level: ", levels)
+        heads = "".join(f"{level:>3}" for level in COLUMNS)
+        self._terminal.say(f"{'mistake':8}{heads}  what it does, and its killers")
         self._terminal.say("\u2500" * self._terminal.width)
 
-    def line(self, mistake: Mistake, killers: list[str]) -> None:
+    def line(self, mistake: Mistake, found: dict[str, Kill]) -> None:
         """One mistake and the checks that fail it."""
-        count = f"{len(killers)}" if killers else "SURVIVES"
-        self._terminal.paragraph(f"{mistake.id:8} {count:>9}  ", mistake.sentence)
-        if killers:
-            self._terminal.paragraph(" " * 20, ", ".join(killers))
+        sure = [check for check, kill in found.items() if kill.sure]
+        levels = [self._level_of[check] for check in sure]
+        counts = "".join(f"{levels.count(level) or '·':>3}" for level in COLUMNS)
+        said = mistake.sentence if sure else f"SURVIVES: {mistake.sentence}"
+        self._terminal.paragraph(f"{mistake.id:8}{counts}  ", said)
+        if sure:
+            self._terminal.paragraph(" " * 22, ", ".join(sure))
 
     def footer(self, table: KillTable) -> None:
         """What it all means."""
         killed = len(table.kills) - len(table.survivors)
+        layers = ", ".join(f"{level} {len(ids)}" for level, ids in table.layers.items())
         self._terminal.say("\u2500" * self._terminal.width)
-        self._say("killed", f"{killed} of {len(table.kills)} mistakes (level D)")
+        self._say("killed", f"{killed} of {len(table.kills)} mistakes; {layers}")
         self._say("survivors", ", ".join(table.survivors) or "none")
+        for check, mistakes in table.needed.items():
+            self._say("needed", f"{check}: alone in killing {', '.join(mistakes)}")
         if table.whole:
             self._say(
                 "idle", ", ".join(table.dead) or "no check: each catches a mistake"
@@ -57,18 +72,21 @@ class KillPrinter:
         self._terminal.paragraph(f"{name:10}", text)
 
 
-def _plain(margins: dict[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
-    return {
-        mistake: {k: v if math.isfinite(v) else "inf" for k, v in killers.items()}
-        for mistake, killers in margins.items()
-    }
+def _plain(kill: Kill) -> dict[str, Any]:
+    margin = kill.margin if math.isfinite(kill.margin) else "inf"
+    return {"margin": margin, "caught": kill.caught, "runs": kill.seeds}
 
 
 def as_json(table: KillTable) -> dict[str, Any]:
     """The table as JSON's own types."""
     return {
-        "schema": 1,
-        "margins": _plain(table.margins),
+        "schema": 2,
+        "found": {
+            mistake: {check: _plain(kill) for check, kill in found.items()}
+            for mistake, found in table.found.items()
+        },
+        "layers": table.layers,
+        "needed": table.needed,
         "survivors": table.survivors,
         "dead": table.dead if table.whole else None,
         "broken_promises": table.broken_promises,

@@ -115,6 +115,8 @@ class Terminal:
                 said = f"{_checks(count)} of level {name} not run: {reason}"
                 self.paragraph("         ", said)
         self._cases_not_run(report)
+        if any(outcome.sequential for outcome in report.outcomes):
+            self.paragraph("random   ", _certified(report))
         code = report.exit_code
         self.paragraph("verdict  ", _sentence(report))
         seconds = f"{report.seconds:.1f} s, seed {report.seed}"
@@ -210,6 +212,16 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         cases = f"{outcome.cases_run}/{len(outcome.check.cases)}"
     seconds = f"{outcome.seconds:.2f} s"
     return outcome.check.id, str(outcome.verdict), ratio, digits, cases, seconds
+
+
+def _certified(report: Report) -> str:
+    """What the random numbers were asked, and what is known of those that passed."""
+    tests = [test for outcome in report.outcomes for _, test in outcome.sequential]
+    passed = [test for test in tests if test.ok and not test.undecided]
+    replicates = sum(test.n for test in tests)
+    sizes = [size for test in passed for size in test.certified.split(", ")]
+    said = f"{replicates} replicates in {len(tests)} tests"
+    return f"{said}; certified: {', '.join(dict.fromkeys(sizes))}" if passed else said
 
 
 def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:

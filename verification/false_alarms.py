@@ -1,0 +1,183 @@
+"""How often the stochastic checks fail a right subject: the theorem, observed.
+
+Ville's inequality promises that a whole run fails a right subject with probability at
+most `SUITE_ALPHA`, too rarely to be seen.  But it holds at every level, and the
+largest evidence of each test tells what a run would have said at the levels at which
+alarms can be counted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from scipy.stats import binomtest
+
+from verification.checks import (
+    Session,
+    Verdict,
+    all_checks,
+    run_check,
+    stochastic_cases,
+)
+from verification.connect.in_process import DEFAULT, load
+from verification.subject import Witness
+
+__all__ = ["LEVELS", "Census", "Level", "Sample", "false_alarms"]
+
+LEVELS = (0.2, 0.1, 0.05, 0.01)
+"""Nominal false alarm probabilities of a whole run, at which alarms are counted."""
+
+DOUBT = 1e-3
+"""A rate above its nominal level is a fault if this improbable."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of the stochastic checks.
+
+    Attributes
+    ----------
+    evidence : dict of str to float
+        For each check and case the largest log evidence.
+    failed, undecided : tuple of str
+        Checks that failed, or were inconclusive.
+    replicates : int
+        Outputs that the subject was asked for.
+    """
+
+    evidence: dict[str, float]
+    failed: tuple[str, ...]
+    undecided: tuple[str, ...]
+    replicates: int
+
+    def alarm(self, alpha: float) -> bool:
+        """Whether the run would have failed at this level."""
+        threshold = math.log(stochastic_cases() / alpha)
+        return max(self.evidence.values()) >= threshold
+
+
+@dataclass(frozen=True)
+class Level:
+    """How often runs would have failed at a nominal level."""
+
+    nominal: float
+    alarms: int
+    runs: int
+
+    @property
+    def rate(self) -> float:
+        """Observed."""
+        return self.alarms / self.runs
+
+    @property
+    def probability(self) -> float:
+        """Of as many alarms or more, were the nominal level the true one."""
+        test = binomtest(self.alarms, self.runs, self.nominal, alternative="greater")
+        return float(test.pvalue)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the observed rate is compatible with the nominal level."""
+        return self.probability >= DOUBT
+
+
+@dataclass
+class Census:
+    """All the runs.
+
+    Attributes
+    ----------
+    seed : int
+        Of the first run; the others follow.
+    samples : list of Sample
+    """
+
+    seed: int
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def levels(self) -> list[Level]:
+        """The rates at the levels at which alarms can be counted."""
+        runs = len(self.samples)
+        return [
+            Level(alpha, sum(s.alarm(alpha) for s in self.samples), runs)
+            for alpha in LEVELS
+        ]
+
+    @property
+    def failed(self) -> list[str]:
+        """Checks that failed, once for every time."""
+        return [check for sample in self.samples for check in sample.failed]
+
+    @property
+    def undecided(self) -> list[str]:
+        """Checks that were inconclusive, once for every time."""
+        return [check for sample in self.samples for check in sample.undecided]
+
+    @property
+    def largest(self) -> tuple[str, float]:
+        """The test of the largest log evidence of all, and that."""
+        pairs = ((k, v) for s in self.samples for k, v in s.evidence.items())
+        return max(pairs, key=lambda pair: pair[1])
+
+    @property
+    def bound(self) -> float:
+        """The rule of three: the failure rate is below this with 95 % confidence."""
+        return 3 / len(self.samples)
+
+    @property
+    def ok(self) -> bool:
+        """No failure, nothing undecided, no rate above its nominal level."""
+        quiet = not (self.failed or self.undecided)
+        return quiet and all(level.ok for level in self.levels)
+
+
+def false_alarms(runs: int, seed: int, progress: Progress | None = None) -> Census:
+    """Run the stochastic checks on `refimpl` with independent seeds.
+
+    Parameters
+    ----------
+    runs : int
+        How many.
+    seed : int
+        Of the first run.
+    progress : callable, optional
+        Called with the number of runs done.
+    """
+    census = Census(seed)
+    sessions = [f"{seed}/{run}" for run in range(runs)]
+    for sample in _samples(sessions):
+        census.samples.append(sample)
+        if progress is not None:
+            progress(len(census.samples))
+    return census
+
+
+def _samples(sessions: list[str]) -> Iterable[Sample]:
+    workers = min(os.cpu_count() or 1, len(sessions))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_sample, sessions, chunksize=8)
+
+
+def _sample(session: str) -> Sample:
+    """One run of the stochastic checks."""
+    witness = Witness(load(DEFAULT))
+    outcomes = [
+        run_check(check, witness, Session(session))
+        for check in all_checks()
+        if check.stochastic
+    ]
+    tests = [(o.check.id, *pair) for o in outcomes for pair in o.sequential]
+    return Sample(
+        {f"{check}, {case.label}": test.error for check, case, test in tests},
+        tuple(o.check.id for o in outcomes if o.verdict is Verdict.FAIL),
+        tuple(o.check.id for o in outcomes if o.verdict is Verdict.INCONCLUSIVE),
+        sum(test.n for _, _, test in tests),
+    )

@@ -1,0 +1,388 @@
+"""Known mistakes in running the algorithms: M and X.
+
+Whole runs, minibatches, workers, seeds and replicates: what goes wrong around an
+algorithm that may itself be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verification.losses import LeastSquares
+from verification.mistakes import importance, langevin, robbins_monro
+from verification.mistakes._draws import Array
+from verification.mistakes._training import Loop, Project, Update, minibatch
+from verification.mistakes.importance import Importance
+from verification.mistakes.langevin import Langevin
+from verification.mistakes.mistake import Fault, Mistake
+from verification.mistakes.robbins_monro import RobbinsMonro
+
+#: The right algorithms, for `train`.
+PROJECTS: dict[str, Project] = {
+    "sgld": Langevin().project,
+    "importance": Importance().project,
+    "robbins_monro": RobbinsMonro().project,
+}
+REPLICATED = (
+    "sgld_mean",
+    "sgld_trace",
+    "importance_mean",
+    "importance_weights",
+    "robbins_monro",
+    "robbins_monro_trace",
+)
+
+# --- pieces: whole runs -------------------------------------------------------------
+
+
+def looped(loop: Loop) -> dict[str, Fault]:
+    """`train` with another loop around the right algorithms."""
+
+    def train(
+        _right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
+    ) -> Array:
+        return loop.run(PROJECTS[method], loss, x0, method, record, **given)
+
+    return {"train": train}
+
+
+def _scaled(factor: Callable[[int, int], float]) -> Callable[[Update], Any]:
+    """The minibatch loss times factor(N, B)."""
+
+    def loss(u: Update) -> Any:
+        batch = minibatch(u, u.k)
+        if u.batches is None:
+            return batch
+        root = np.sqrt(factor(len(u.loss.b), len(batch.b)))
+        return LeastSquares(root * batch.A, root * batch.b)
+
+    return loss
+
+
+class _Changing:
+    """A minibatch loss that turns to the next minibatch at every evaluation."""
+
+    kind = "least_squares"
+
+    def __init__(self, u: Update, batches: NDArray[np.int64]) -> None:
+        self._u, self._k, self._count = u, u.k, len(batches)
+
+    def _next(self) -> Any:
+        batch = minibatch(self._u, self._k % self._count)
+        self._k += 1
+        return batch
+
+    def __call__(self, y: Array) -> Array:
+        """f at points (n, J, d), every one of the J under a minibatch of its own."""
+        points = np.moveaxis(y, 1, 0)
+        return np.stack([self._next()(point) for point in points], axis=1)
+
+    def gradient(self, y: Array) -> Array:
+        """grad f at points (..., d), under one minibatch for all."""
+        return np.asarray(self._next().gradient(y))
+
+
+def _changing(u: Update) -> Any:
+    return u.loss if u.batches is None else _Changing(u, u.batches)
+
+
+def _shrinking(u: Update) -> Mapping[str, Any]:
+    """Step sizes of the indices kJ+1, ..., kJ+J, on the curve of those given."""
+    if u.k == 0 or "step_sizes" not in u.record:
+        return u.record
+    given = np.asarray(u.record["step_sizes"], dtype=np.float64)
+    J, before = len(given), u.k * len(given)
+    if u.method == "robbins_monro":
+        j = np.arange(1.0, J + 1)
+        later = robbins_monro.power(*robbins_monro.recovered(given), before + j)
+    else:
+        slope = abs(1 / given[-1] - 1 / given[0]) / max(J - 1, 1)
+        later = 1 / (1 / given + before * slope)
+    return {**u.record, "step_sizes": later}
+
+
+def _tau_ahead(u: Update) -> float:
+    """tau(k+1); beyond the last as (18) goes on."""
+    taus = u.record["tau"]
+    if u.k + 1 < len(taus):
+        return float(taus[u.k + 1])
+    return float(taus[-1] * (taus[-1] / taus[-2])) if len(taus) > 1 else float(taus[-1])
+
+
+# --- pieces: seeds and replicates ---------------------------------------------------
+
+
+def _asked(wrong: Callable[..., Any], *methods: str) -> dict[str, Callable[..., Any]]:
+    """wrong(ask, ...) in place of ask(...), ask the right method."""
+
+    def fault(method: str) -> Fault:
+        return lambda right, *arguments, **options: wrong(
+            getattr(right, method), *arguments, **options
+        )
+
+    return {method: fault(method) for method in methods}
+
+
+def _noised(make: Callable[[int | None, int, tuple[int, ...]], Array]) -> Any:
+    """The right methods on own noise make(seed, n, rows) of shape (n, *rows)."""
+
+    def fault(method: str) -> Fault:
+        def wrong(
+            right: Any,
+            loss: Any,
+            x: Any,
+            tau: float,
+            *rest: Any,
+            draws: Any = None,
+            n: int = 1,
+            seed: int | None = None,
+            **options: Any,
+        ) -> Any:
+            if draws is None:
+                draws = make(seed, n, _rows(method, np.size(x), *rest))
+            ask = getattr(right, method)
+            return ask(loss, x, tau, *rest, draws=draws, n=n, **options)
+
+        return wrong
+
+    return {method: fault(method) for method in REPLICATED}
+
+
+def _rows(method: str, d: int, size: Any, *inner: int) -> tuple[int, ...]:
+    """The shape of one replicate's draws."""
+    if method.startswith("importance"):
+        return size, d
+    if method.startswith("sgld"):
+        return len(size) - 1, d
+    return len(size), *inner, d
+
+
+def _one_for_all(seed: int | None, n: int, rows: tuple[int, ...]) -> Array:
+    z = np.random.default_rng(seed).standard_normal(rows)
+    return np.broadcast_to(z, (n, *rows)).copy()
+
+
+def _neighbouring(seed: int | None, n: int, rows: tuple[int, ...]) -> Array:
+    first = int(np.random.default_rng().integers(2**32)) if seed is None else seed
+    generators = [np.random.default_rng(first + i) for i in range(n)]
+    return np.array([rng.standard_normal(rows) for rng in generators])
+
+
+def _mirrored(seed: int | None, n: int, rows: tuple[int, ...]) -> Array:
+    z = np.random.default_rng(seed).standard_normal((n, *rows))
+    z[1::2] = -z[: n // 2 * 2 : 2]
+    return z
+
+
+def _constant_seed(ask: Any, *arguments: Any, seed: Any = None, **options: Any) -> Any:
+    return ask(*arguments, seed=0 if seed is None else seed, **options)
+
+
+def _no_seed(ask: Any, *arguments: Any, seed: Any = None, **options: Any) -> Any:
+    del seed
+    return ask(*arguments, **options)
+
+
+def _no_draws(ask: Any, *arguments: Any, draws: Any = None, **options: Any) -> Any:
+    del draws
+    return ask(*arguments, **options)
+
+
+# --- pieces: minibatches ------------------------------------------------------------
+
+
+def _repeated(
+    _right: Any, total: int, size: int, batches: int, *, seed: int | None = None
+) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(total, size=(batches, size))
+
+
+def _without_first(
+    _right: Any, total: int, size: int, batches: int, *, seed: int | None = None
+) -> NDArray[np.int64]:
+    rng, rows = np.random.default_rng(seed), np.arange(1, max(total, 2))
+    again = size > len(rows)
+    return np.array([rng.choice(rows, size, replace=again) for _ in range(batches)])
+
+
+def _in_order(
+    _right: Any, total: int, size: int, batches: int, *, seed: int | None = None
+) -> NDArray[np.int64]:
+    del seed
+    return (np.arange(batches * size) % total).reshape(batches, size)
+
+
+# --- the entries --------------------------------------------------------------------
+
+RUNNING = (
+    Mistake(
+        "M04",
+        "minibatch times N/B",
+        "the minibatch's mean loss is multiplied by N/B, as if it were a part of a sum",
+        looped(Loop(loss=_scaled(lambda N, B: N / B))),
+    ),
+    langevin.mistake(
+        "M11",
+        "average in single precision",
+        "the mean of the chain's states is accumulated in float32",
+        Langevin(total=np.float32),
+    ),
+    Mistake(
+        "M13",
+        "a fresh minibatch at every evaluation",
+        "every inner gradient, or sample, has the next minibatch, where one should "
+        "serve a whole weight update",
+        looped(Loop(loss=_changing)),
+    ),
+    Mistake(
+        "M14",
+        "x_k stale by one update",
+        "update k is around x_{k-1}, a copy of the weights that is one update old",
+        looped(Loop(centre=lambda u: u.path[-2:][0])),
+    ),
+    Mistake(
+        "M15",
+        "warm start forgotten",
+        "the chain starts at x_k, the previous output, where it should start at its "
+        "own last state",
+        looped(Loop(start=lambda _: None)),
+    ),
+    Mistake(
+        "M15C",
+        "warm start unasked",
+        "the chain starts at its own last state, where it should start at x_k",
+        looped(Loop(start=lambda u: u.last)),
+    ),
+    Mistake(
+        "M16",
+        "seed reset at every update",
+        "every weight update uses the draws of the first",
+        looped(Loop(turn=lambda _: 0)),
+    ),
+    importance.mistake(
+        "M17",
+        "slices of workers overlap",
+        "every worker but the last takes one sample of the next one's slice as well",
+        Importance(weigh=importance.overlapping),
+    ),
+    importance.mistake(
+        "M18",
+        "samples beyond whole slices dropped",
+        "L workers take floor(J/L) samples each, the rest is dropped",
+        Importance(weigh=importance.whole_slices),
+    ),
+    Mistake(
+        "M19",
+        "schedule not restarted",
+        "the inner steps go on shrinking from update to update: step j of update k has "
+        "index kJ + j, on the curve c/(b + j) (Algorithm 3) or c j^(-alpha) "
+        "(Algorithm 5) through the given ones",
+        looped(Loop(record=_shrinking)),
+    ),
+    Mistake(
+        "M20",
+        "tau of the next update",
+        "update k has tau(k+1)",
+        looped(Loop(tau=_tau_ahead)),
+    ),
+    langevin.mistake(
+        "X01",
+        "exponential average of the states",
+        "the output is an exponential average with weight 0.25 on the new state, not "
+        "the epsilon-weighted mean",
+        Langevin(
+            weights=lambda epsilon: (
+                np.append(1.0, np.full(len(epsilon) - 1, 0.25))
+                * 0.75 ** np.arange(len(epsilon))[::-1]
+            )
+        ),
+    ),
+    Mistake(
+        "X02",
+        "minibatch times B/N",
+        "the minibatch's gradients are added and divided by N, not by B",
+        looped(Loop(loss=_scaled(lambda N, B: B / N))),
+    ),
+    Mistake(
+        "X03",
+        "minibatches with replacement",
+        "the rows of a minibatch are drawn with replacement",
+        {"minibatch_indices": _repeated},
+    ),
+    Mistake(
+        "X04",
+        "first example never drawn",
+        "minibatches are drawn from the examples 1, ..., N-1: number 0 is in none",
+        {"minibatch_indices": _without_first},
+    ),
+    Mistake(
+        "X05",
+        "replicates share their noise",
+        "one stream of noise serves all replicates of a call",
+        _noised(_one_for_all),
+    ),
+    Mistake(
+        "X06",
+        "constant seed",
+        "without a seed every call uses the same one, so that all calls agree",
+        _asked(_constant_seed, *REPLICATED, "train", "minibatch_indices"),
+    ),
+    Mistake(
+        "X07",
+        "seed ignored",
+        "the seed is ignored: the same one gives different results",
+        _asked(_no_seed, *REPLICATED, "train", "minibatch_indices"),
+    ),
+    Mistake(
+        "X08",
+        "replicate i seeded with seed + i",
+        "calls with neighbouring seeds share all replicates but one",
+        _noised(_neighbouring),
+    ),
+    langevin.mistake(
+        "X09",
+        "pull towards the start",
+        "the chain is pulled towards its first state, not towards x_k",
+        Langevin(pull=lambda m: (m.states[0] - m.y) / m.tau),
+    ),
+    Mistake(
+        "X10",
+        "antithetic replicates",
+        "every second replicate runs on the noise of the one before it, negated",
+        _noised(_mirrored),
+    ),
+    Mistake(
+        "X11",
+        "draws ignored",
+        "given draws are ignored: the result comes from own randomness",
+        _asked(_no_draws, *REPLICATED, "train"),
+    ),
+    Mistake(
+        "X12",
+        "scoping never advances",
+        "every update has tau(0)",
+        looped(Loop(tau=lambda u: u.record["tau"][0])),
+    ),
+    Mistake(
+        "X13",
+        "half of every update",
+        "x_{k+1} lies halfway between x_k and the estimate, a learning rate of 1/2",
+        looped(Loop(moved=lambda x, estimate: (x + estimate) / 2)),
+    ),
+    Mistake(
+        "X14",
+        "first minibatch every time",
+        "every update uses the first minibatch: the iterator is not advanced",
+        looped(Loop(loss=lambda u: minibatch(u, 0))),
+    ),
+    Mistake(
+        "X15",
+        "minibatches in order",
+        "minibatches are consecutive rows, the same ones whatever the seed",
+        {"minibatch_indices": _in_order},
+    ),
+)
