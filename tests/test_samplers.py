@@ -465,3 +465,38 @@ def test_on_a_flat_loss_all_find_the_centre_of_phi() -> None:
     )
     assert (found.x == exact).all()
     assert (found.info.h == 0).all()
+
+
+# --- replicates -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimate", ESTIMATORS[:4])
+def test_replicates_are_independent_estimates(estimate: Any) -> None:
+    many = estimate.replicates(law(), 5, rng=stream(5, "algorithm"))
+    assert many.shape == (5, 2)
+    assert len(np.unique(many, axis=0)) == 5
+    one = estimate.replicates(law(), 1, rng=stream(5, "algorithm"))
+    assert (one[0] == estimate(law(), rng=stream(5, "algorithm")).x).all()
+    with pytest.raises(InvalidParameter, match="n must be"):
+        estimate.replicates(law(), 0, rng=stream(5, "algorithm"))
+
+
+def test_kept_weights_are_those_of_the_estimate() -> None:
+    kept = ImportanceSampling(50, keep_weights=True)
+    found = kept(law(), rng=stream(5, "algorithm"))
+    plain = ImportanceSampling(50)(law(), rng=stream(5, "algorithm"))
+    w = found.info.normalised
+    assert (found.x == plain.x).all()
+    assert plain.info.normalised is None
+    # fifty rounded terms in either sum
+    assert abs(w.sum() - 1) < 100 * 2**-53
+    size = found.info.effective_sample_size
+    assert abs(size * (w @ w) - 1) < 200 * 2**-53
+
+
+def test_a_path_has_its_start_and_every_state() -> None:
+    run = RobbinsMonro(6, PowerLaw(0.5, 0.7), 3, trace=True)
+    found = run(law(), rng=stream(5, "algorithm"))
+    assert found.info.trace.shape == (7, 2)
+    assert (found.info.trace[0] == law().x).all()
+    assert (found.info.trace[-1] == found.x).all()

@@ -14,7 +14,12 @@ from verification.checks._check import (
     find,
 )
 from verification.checks._judge import LACKS, Outcome, Verdict, run_check
-from verification.checks._trial import SUITE_ALPHA, Session, stochastic_cases
+from verification.checks._trial import (
+    SUITE_ALPHA,
+    Session,
+    Trial,
+    stochastic_cases,
+)
 
 __all__ = [
     "LACKS",
@@ -26,6 +31,7 @@ __all__ = [
     "Check",
     "Outcome",
     "Session",
+    "Trial",
     "Verdict",
     "all_checks",
     "check",
