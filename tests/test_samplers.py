@@ -178,7 +178,7 @@ def test_both_faces_of_the_move() -> None:
 # --- noise ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "d"), [(5, 3), (1000, 700), (3, 2 * BLOCK)])
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (40, 60), (1000, 700), (3, 2 * BLOCK)])
 def test_blocks_are_numpys_own_stream(n: int, d: int) -> None:
     blocks = [block.copy() for block in normal_blocks(stream(1, "algorithm"), n, d)]
     assert max(len(block) for block in blocks) <= rows_per_block(d)
