@@ -184,6 +184,11 @@ def test_counts_are_current() -> None:
         assert {int(n) for n in re.findall(r"(\d+) mistakes", text)} <= {len(CATALOGUE)}
 
 
+def test_no_placeholder_is_left() -> None:
+    for page in PAGES:
+        assert not re.search(r"@[A-Z]+@", page.read_text(encoding="utf-8")), page
+
+
 def test_the_figures_of_quadrature_are_current() -> None:
     text = (DOCS / "quadrature.md").read_text(encoding="utf-8")
     assert f"e^{{-{quadrature.DROP:.0f}}} " in text
@@ -211,9 +216,10 @@ def test_the_examples_of_the_readme_say_what_they_print(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    example, mine = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    example, sampler, mine = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
     exec(example, {})
-    assert re.findall(r"\w+", capsys.readouterr().out) == ["True"] * 3
+    exec(sampler, {})
+    assert re.findall(r"\w+", capsys.readouterr().out) == ["True"] * 5
     assert set(verdicts(adapter(mine), "ALG1", "EQ2", "EQ12")) == {
         Verdict.PASS,
         Verdict.NOT_RUN,

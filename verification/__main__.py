@@ -12,12 +12,18 @@ from verification.checks import LEVELS, all_checks, find
 from verification.connect.in_process import DEFAULT, load
 from verification.errors import OracleFault, UsageError
 from verification.false_alarms import false_alarms
-from verification.mistakes import entries, kill_table
+from verification.mistakes import CATALOGUE, entries, kill_table
 from verification.report import alarms, json_report, kills
 from verification.report.alarms import AlarmPrinter
 from verification.report.json_report import suite_version
 from verification.report.kills import KillPrinter
-from verification.report.terminal import MEANING, Terminal, explain, listing
+from verification.report.terminal import (
+    MEANING,
+    Terminal,
+    explain,
+    explain_mistake,
+    listing,
+)
 from verification.runner import ExitCode, describe, run
 
 __all__ = ["main"]
@@ -96,8 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("--json", **report)
     command("list", "list the checks")
-    tell = command("explain", "say what a check claims, and how it knows")
-    tell.add_argument("ids", nargs="+", **ids)
+    tell = command("explain", "say what a check claims, or what a mistake does")
+    tell.add_argument(
+        "ids",
+        nargs="+",
+        metavar="ID",
+        help="a check (TH1-01), a family (TH1), a pattern, or a mistake (S03)",
+    )
     kill = command("mutants", "show which check catches which known mistake")
     kill.add_argument(
         "ids", nargs="*", metavar="ID", help="a mistake of the catalogue (T06)"
@@ -176,7 +187,11 @@ def _perform(options: argparse.Namespace) -> int:
     if options.command == "list":
         terminal.say(listing(all_checks()))
     else:
-        terminal.say("\n\n".join(explain(check) for check in find(options.ids)))
+        known = [word.upper() for word in options.ids if word.upper() in CATALOGUE]
+        others = [word for word in options.ids if word.upper() not in CATALOGUE]
+        said = [explain_mistake(CATALOGUE[name]) for name in known]
+        said += [explain(check) for check in find(others)] if others else []
+        terminal.say("\n\n".join(said))
     return int(ExitCode.CONFORMS)
 
 

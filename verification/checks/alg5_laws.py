@@ -42,7 +42,7 @@ def _asked(w: Witness, p: Problem, method: str = "robbins_monro") -> Callable[..
     route="LAW",
     tolerance=ERRORS,
     level="S",
-    mistakes=tuple(f"H{k:02d}" for k in range(1, 25)),
+    mistakes=tuple(f"H{k:02d}" for k in range(1, 26)),
     needs=("robbins_monro",),
     cases=(designed(ROBBINS_MONRO),),
 )

@@ -385,4 +385,10 @@ ROBBINS_MONRO = (
         "a single normal number moves all coordinates of a sample of Algorithm 5",
         RobbinsMonro(noise=shared(3)),
     ),
+    mistake(
+        "H25",
+        "the bracket of Algorithm 5 over tau",
+        "a multiplies the mean gradient plus (x^j - x_k)/tau: steps longer by 1/tau",
+        RobbinsMonro(pull=lambda m: m.pull / m.tau, factor=lambda _: 1.0),
+    ),
 )

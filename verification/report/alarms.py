@@ -63,7 +63,8 @@ class AlarmPrinter:
         name, largest = census.largest
         self._say("largest", f"log evidence {largest:.2f}, {name}")
         self._say("bound", f"rule of three: below {census.bound:.2g} at 95 %")
-        held = "the promise holds" if census.ok else "THE PROMISE IS BROKEN"
+        kept = "nothing speaks against the promise"
+        held = kept if census.ok else "THE PROMISE IS BROKEN"
         self._say("verdict", f"{held}; {datetime.now(UTC):%Y-%m-%d}")
 
     def _say(self, name: str, text: str) -> None:

@@ -15,13 +15,22 @@ from typing import Any, TextIO
 import mpmath
 import numpy as np
 
-from verification.checks import LACKS, LEVELS, ROUTES, Check, Outcome, Verdict
+from verification.checks import (
+    LACKS,
+    LEVELS,
+    ROUTES,
+    Check,
+    Outcome,
+    Verdict,
+    all_checks,
+)
 from verification.evidence.comparison import Finding, as_array
+from verification.evidence.sequential import Evidence
 from verification.report.json_report import suite_version
 from verification.runner import ExitCode, Report, SubjectInfo
 from verification.subject import CONVENTIONS
 
-__all__ = ["Terminal", "explain", "listing"]
+__all__ = ["Terminal", "explain", "explain_mistake", "listing"]
 
 WIDTH = 100
 COLOURS = {
@@ -32,6 +41,7 @@ COLOURS = {
 }
 COLUMNS = (8, 12, 8, 6, 7, 7)  # id, verdict, error/tol, digits, cases, time
 ENTRIES = 4  # entries shown of an array
+MOMENTS = ("mean", "variance", "lag-1")  # rows of what a sequential test measures
 
 
 class Terminal:
@@ -204,7 +214,8 @@ def _checks(count: int) -> str:
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
     ratio = digits = cases = "–"
-    if outcome.worst is not None:
+    faulty = outcome.verdict is Verdict.FAIL and not outcome.failures
+    if outcome.worst is not None and not faulty:
         ratio = f"{outcome.worst.ratio:.2g}"
         if not math.isnan(outcome.worst.digits):
             digits = f"{outcome.worst.digits:.1f}"
@@ -219,9 +230,9 @@ def _certified(report: Report) -> str:
     tests = [test for outcome in report.outcomes for _, test in outcome.sequential]
     passed = [test for test in tests if test.ok and not test.undecided]
     replicates = sum(test.n for test in tests)
-    sizes = [size for test in passed for size in test.certified.split(", ")]
     said = f"{replicates} replicates in {len(tests)} tests"
-    return f"{said}; certified: {', '.join(dict.fromkeys(sizes))}" if passed else said
+    certified = "; ".join(dict.fromkeys(test.certified for test in passed))
+    return f"{said}, of whitened outputs. Certified: {certified}" if passed else said
 
 
 def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
@@ -229,11 +240,9 @@ def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
     case = outcome.first_at
     yield "case", case.label
     if getattr(case, "x", None):
-        yield "at", f"x = {_shown(list(case.x))}, loss and tau as in --json"
+        yield "at", f"{_at(case)}; the loss as data in --json"
     yield "quantity", first.what
-    yield "measured", _shown(first.measured)
-    yield "expected", f"{first.relation} {_shown(first.expected)}"
-    yield "error", f"{first.error:.3g}, tolerance {first.tolerance:.3g}"
+    yield from _random(first) if isinstance(first, Evidence) else _compared(first)
     if first.note:
         yield "note", first.note
     count = f"{outcome.failures} of {outcome.findings_count} comparisons"
@@ -242,6 +251,45 @@ def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
         count += f"; the worst, {worst.ratio:.2g} tolerances, in {outcome.worst_case}"
     yield "failures", count
     yield "allowed", outcome.check.tolerance
+
+
+def _at(case: Any) -> str:
+    """The numbers of a case, as far as they fit a line or two."""
+    said = [f"x = {_short(case.x)}", f"tau = {case.tau:g}"]
+    said += [
+        f"{name} = {_short(value)}"
+        for name, value in getattr(case, "more", {}).items()
+        if np.ndim(value) <= 1 and np.asarray(value).dtype.kind in "iuf"
+    ]
+    return ", ".join(said)
+
+
+def _short(value: Any) -> str:
+    """A number or a row of them, in six digits."""
+    row = [f"{entry:g}" for entry in np.atleast_1d(value)]
+    text = ", ".join(row[: 2 * ENTRIES]) + (", …" if len(row) > 2 * ENTRIES else "")
+    return f"({text})" if np.ndim(value) else text
+
+
+def _compared(first: Finding) -> Iterable[tuple[str, str]]:
+    yield "measured", _shown(first.measured)
+    yield "expected", f"{first.relation} {_shown(first.expected)}"
+    yield "error", f"{first.error:.3g}, tolerance {first.tolerance:.3g}"
+
+
+def _random(test: Evidence) -> Iterable[tuple[str, str]]:
+    """What moved, and how strong the evidence is: exponents, never an overflow."""
+    measured, expected = as_array(test.measured), as_array(test.expected)
+    if measured.ndim == 2 and len(measured) == len(MOMENTS):
+        for name, row, right in zip(MOMENTS, measured, expected, strict=True):
+            yield name, f"{_short(row)}, expected {right[0]:g}"
+    else:
+        yield "measured", _shown(measured)
+        yield "expected", _shown(expected)
+    decades = test.error / math.log(10)
+    needed = test.tolerance / math.log(10)
+    odds = f"10^{decades:.1f} to 1 against the exact law after {test.n} replicates"
+    yield "evidence", f"{odds}; a FAIL from 10^{needed:.1f} on"
 
 
 def _shown(value: Any) -> str:
@@ -310,4 +358,21 @@ def explain(check: Check) -> str:
         first, *rest = wrap(text, WIDTH - 13) or [""]
         lines.append(f"  {name:9}  {first}")
         lines += [" " * 13 + line for line in rest]
+    return "\n".join(lines)
+
+
+def explain_mistake(mistake: Any) -> str:
+    """What a known mistake does, where, and who promises to catch it."""
+    promised = [check.id for check in all_checks() if mistake.id in check.mistakes]
+    lines = [f"{mistake.id}  {mistake.name}"]
+    for name, text in (
+        ("mistake", mistake.sentence),
+        ("in", ", ".join(mistake.faults)),
+        (
+            "caught by",
+            f"{', '.join(promised)}; see `verification mutants {mistake.id}`",
+        ),
+    ):
+        first, *rest = wrap(text, WIDTH - 13)
+        lines += [f"  {name:9}  {first}", *(" " * 13 + line for line in rest)]
     return "\n".join(lines)
