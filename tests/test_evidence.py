@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from math import exp, inf, log, sqrt
 from typing import Any
 
@@ -365,17 +366,37 @@ SHAPES: dict[str, Callable[..., Any]] = {
 def test_shapes_of_the_right_variance_fail_the_probe(name: str) -> None:
     for seed in range(3):
         draw = stream(SHAPES[name], seed)
-        evidence = sq.judge_normal(name, draw, PROBE, bins=64, at_least=20_000)
+        evidence = sq.judge_normal(name, draw, PROBE, bins=(64,), at_least=20_000)
         assert verdict(evidence) == "FAIL"
 
 
 def test_the_probe_is_read_to_its_end() -> None:
     draw, plan = stream(normal, 0), replace(PLAN, budget=25_000)
-    evidence = sq.judge_normal("probe", draw, plan, bins=64, at_least=20_000)
+    evidence = sq.judge_normal("probe", draw, plan, bins=(64,), at_least=20_000)
     assert verdict(evidence) == "PASS"
     assert evidence.n == 20_000
     with pytest.raises(ValueError, match="exceed the budget"):
         sq.judge_normal("probe", draw, PLAN, at_least=20_000)
+
+
+@pytest.mark.parametrize("lag", sq.LAGS)
+def test_dependence_on_earlier_replicates(lag: int) -> None:
+    """Copies of the replicate `lag` before, and the same number of fresh ones.
+
+    Caught in 1,024 replicates for certain: half of the products of a replicate and the
+    one `lag` before it are squares.
+    """
+    rng = np.random.default_rng(lag)
+    scores = rng.standard_normal((1024, 2))
+    for t in range(lag, len(scores)):
+        if (t // lag) % 2:
+            scores[t] = scores[t - lag]
+    assert ev.serial(scores, lag)[-1] > 50
+    plan, rows = replace(PLAN, budget=len(scores)), iter(scores)
+    judged = sq.judge_normal("u", lambda n: np.array([*islice(rows, n)]), plan)
+    assert not judged.ok
+    fresh = ev.serial(rng.standard_normal((1024, 2)), lag)
+    assert fresh.max() < log(1e9)  # Ville: a false alarm once in 10^9 times
 
 
 def test_shape_can_be_left_out() -> None:
@@ -383,9 +404,10 @@ def test_shape_can_be_left_out() -> None:
     scores = draw(64)
     evidence = sq.judge_normal("u", lambda n: np.tile(scores, (n // 64, 1)), PLAN)
     assert not evidence.ok
-    parts = [ev.location_scale(scores), ev.serial(scores)]
+    lags = [ev.serial(scores, lag) for lag in sq.LAGS]
+    parts = [ev.location_scale(scores), ev.average(lags, [1 / len(lags)] * len(lags))]
     plan = replace(PLAN, budget=64)
-    found = sq.judge_normal("u", lambda n: scores, plan, bins=None)
+    found = sq.judge_normal("u", lambda n: scores, plan, bins=())
     expected = ev.average(parts, [4 / 7, 3 / 7]).max()
     assert found.error == pytest.approx(max(0.0, expected), rel=1e-12)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification.checks._trial import Trial
+from verification.errors import NotRun
 from verification.problems import Problem
 from verification.subject import Witness
 from verification.truth import output_laws as laws
@@ -54,6 +55,23 @@ def one_by_one(ask: Callable[..., Any], seeds: Any) -> Callable[..., Array]:
         return np.concatenate([ask(n=1, seed=next(seeds)) for _ in range(n)])
 
     return asked
+
+
+def require_batches(w: Witness) -> None:
+    """Leave out what gives a minibatch to each update of a subject that takes none.
+
+    Raises
+    ------
+    NotRun
+        If the subject declares sums over examples, of which the paper does not say what
+        a sum over some of them would be, or a fresh minibatch for every gradient.
+    """
+    if w.conventions["loss.reduction"] != "mean":
+        raise NotRun("minibatches have no fixed reading where the loss is a sum")
+    if w.conventions["minibatch"] != "per-update":
+        raise NotRun(
+            "the judge gives one minibatch to each update, not to each gradient"
+        )
 
 
 def chain_law(w: Witness, p: Problem, **changed: Any) -> laws.Gaussian:

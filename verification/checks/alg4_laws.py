@@ -17,7 +17,7 @@ from verification.checks._laws import ERRORS, Array, whitened
 from verification.checks._trial import Trial
 from verification.evidence.comparison import Finding
 from verification.evidence.sequential import judge_normal
-from verification.losses import Linear, Quadratic
+from verification.losses import Constant, Linear, Quadratic
 from verification.problems import Problem, at
 from verification.subject import Witness
 from verification.truth import output_laws as laws
@@ -57,7 +57,10 @@ def _equal_weights(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
         "I18",
     ),
     needs=("importance_mean",),
-    cases=(at("constant d=3, J=8", P.CONSTANT_3, 0.375, samples=8),),
+    cases=(
+        at("constant d=3, J=8", P.CONSTANT_3, 0.375, samples=8),
+        at("constant d=1, J=3000", Constant(0.5, 1), 0.625, samples=3000),
+    ),
 )
 def constant(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
     yield from _equal_weights(w, p, t)

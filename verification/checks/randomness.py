@@ -19,6 +19,7 @@ from verification.checks._laws import (
     descent_law,
     designed,
     one_by_one,
+    require_batches,
     step_sizes,
     whitened,
 )
@@ -26,71 +27,81 @@ from verification.checks._trial import Trial
 from verification.evidence.comparison import Finding, agree
 from verification.evidence.designs import ROBBINS_MONRO, SGLD_4
 from verification.evidence.sequential import Plan, judge_counts, judge_normal
+from verification.losses import Linear
 from verification.problems import Problem, at
 from verification.subject import Witness
 from verification.truth import output_laws as laws
-
-PAIRS = {pair: k for k, pair in enumerate(combinations(range(6), 2))}
 
 
 @check(
     "EQ1-04",
     paper="(1), section 6.2",
-    claim="minibatches are uniform subsets: each of the 15 pairs of 6 rows as often",
+    claim="minibatches are uniform subsets, independent: each pair of 6 rows as often "
+    "as another, each triple of 7",
     truth="the uniform law on subsets",
     route="LAW",
     tolerance=ERRORS,
     level="S",
-    mistakes=(
-        "X03",
-        "X04",
-        "X15",
-    ),
+    mistakes=("X03", "X04", "X15"),
     needs=("minibatch_indices",),
-    cases=(Problem("2 of 6 rows", None, more={"total": 6}),),
+    cases=(
+        Problem("2 of 6 rows", None, more={"total": 6, "size": 2}),
+        Problem("3 of 7 rows", None, more={"total": 7, "size": 3}),
+    ),
 )
 def minibatches(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
-    total = p.more["total"]
-    drawn = np.sort(w.minibatch_indices(total, 2, 64, seed=next(t.seeds())), axis=1)
-    outside = sum(tuple(rows) not in PAIRS for rows in drawn.tolist())
-    yield agree("batches that are no pair of different rows", outside, 0, 0)
-    if outside:
-        return
+    total, size = p.more["total"], p.more["size"]
+    subsets = {rows: k for k, rows in enumerate(combinations(range(total), size))}
     seeds = t.seeds()
 
-    def draw(n: int) -> Any:
-        rows = np.sort(w.minibatch_indices(total, 2, n, seed=next(seeds)), axis=1)
-        return np.array([PAIRS[tuple(pair)] for pair in rows.tolist()])
+    def drawn(n: int) -> list[list[int]]:
+        rows = w.minibatch_indices(total, size, n, seed=next(seeds))
+        return list(np.sort(rows, axis=1).tolist())
 
-    yield judge_counts("which pair", draw, len(PAIRS), t.plan)
+    outside = sum(tuple(rows) not in subsets for rows in drawn(64))
+    yield agree("batches that are no set of different rows", outside, 0, 0)
+    if outside:
+        return
+
+    def draw(n: int) -> Any:
+        return np.array([subsets[tuple(rows)] for rows in drawn(n)])
+
+    yield judge_counts("which subset", draw, len(subsets), t.plan)
+
+
+SLOPE = Linear([0.75, -1.5, 2.0], 0.5)
 
 
 @check(
     "RNG-01",
     paper="section 5.1.2",
-    claim="workers draw different numbers: the mean of J equal weights has variance "
-    "tau/J, however unevenly they share the samples",
-    truth="the law of a mean of normals",
+    claim="workers draw different numbers and their sums are added: the output has the "
+    "law of J samples, also where J is no multiple of L",
+    truth="the law of a mean of normals; that of two weighted samples",
     route="LAW",
     tolerance=ERRORS,
     level="S",
-    mistakes=("I08",),
+    mistakes=("I07", "I08", "M18"),
     needs=("importance_mean",),
     cases=(
         at("J=8, L=4", P.CONSTANT_3, 0.375, samples=8, workers=4),
-        at("J=9, L=4", P.CONSTANT_3, 0.625, samples=9, workers=4),
+        at("J=7, L=4", P.CONSTANT_3, 0.625, samples=7, workers=4),
+        at("linear, J=2, L=2", SLOPE, 0.625, samples=2, workers=2),
     ),
 )
 def workers(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
-    law = laws.importance(p.loss, p.x, p.tau, p.more["samples"])
+    samples, sharers = p.more["samples"], p.more["workers"]
 
     def ask(n: int, seed: int) -> Any:
-        shared = p.more["samples"], p.more["workers"]
-        return w.importance_mean(
-            p.loss, p.x, p.tau, shared[0], workers=shared[1], n=n, seed=seed
-        )
+        given = (p.loss, p.x, p.tau, samples)
+        return w.importance_mean(*given, workers=sharers, n=n, seed=seed)
 
-    yield judge_normal("whitened outputs", whitened(ask, law.whiten, t), t.plan)
+    def score(outputs: Array) -> Array:
+        if p.loss.kind == "linear":
+            return laws.pair_scores(p.loss, p.x, p.tau, outputs)
+        return laws.importance(p.loss, p.x, p.tau, samples).whiten(outputs)
+
+    yield judge_normal("scores of outputs", whitened(ask, score, t), t.plan)
 
 
 def _one_chain(w: Witness, p: Problem) -> tuple[Any, laws.Gaussian]:
@@ -137,8 +148,8 @@ EQUAL = at("constant d=3", P.CONSTANT_3, 0.375)
 @check(
     "RNG-02",
     paper="Algorithms 3, 4 and 5",
-    claim="calls of their own give independent outputs, with the seeds s, s+1, s+2, "
-    "... and with none",
+    claim="calls of their own give independent outputs: Algorithm 3 without a seed, "
+    "Algorithms 4 and 5 with the seeds s, s+1, s+2, ...",
     truth="the exact laws of the outputs; independence of consecutive ones",
     route="LAW",
     tolerance=ERRORS,
@@ -153,7 +164,7 @@ EQUAL = at("constant d=3", P.CONSTANT_3, 0.375)
 )
 def calls(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
     ask, law = p.more["single"](w, p)
-    seeds = count(next(t.seeds())) if p.more["seeded"] else repeat(None)
+    seeds = count(next(t.seeds()) // 2) if p.more["seeded"] else repeat(None)
     score = law.whiten
     draw = whitened(one_by_one(ask, seeds), score, t)
     yield judge_normal("whitened outputs", draw, _coarse(t.plan))
@@ -162,9 +173,12 @@ def calls(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
 UPDATES = 64  # of one training run
 
 
+TAUS = (0.5, 0.75, 0.375)  # in turn
+
+
 @dataclass(frozen=True)
 class _Update:
-    """The law of an update on one batch: Gaussian, its mean affine in the centre."""
+    """The law of an update: Gaussian, its mean affine in the centre."""
 
     at_zero: laws.Gaussian
     gains: Array
@@ -173,65 +187,76 @@ class _Update:
         return self.at_zero.whiten((new - self.gains @ x)[None])[0]
 
 
-def _update(w: Witness, p: Problem, batch: tuple[int, ...]) -> _Update:
-    law_of = {"sgld": chain_law, "robbins_monro": descent_law}[p.more["method"]]
+def _update(w: Witness, p: Problem, tau: float, batch: tuple[int, ...]) -> _Update:
+    method = p.more["method"]
+    if method == "importance":
+        return _Update(
+            laws.importance(p.loss, np.zeros(p.d), tau, p.more["samples"]), np.eye(p.d)
+        )
+    law_of = {"sgld": chain_law, "robbins_monro": descent_law}[method]
     loss = laws.restricted(p.loss, batch)
-    at_zero = law_of(w, p, loss=loss, x=np.zeros(p.d))
-    columns = [law_of(w, p, loss=loss, x=unit).mean for unit in np.eye(p.d)]
-    return _Update(at_zero, np.stack(columns, axis=1) - at_zero.mean[:, None])
+    at_zero = law_of(w, p, loss=loss, tau=tau, x=np.zeros(p.d))
+    units = [law_of(w, p, loss=loss, tau=tau, x=unit).mean for unit in np.eye(p.d)]
+    return _Update(at_zero, np.stack(units, axis=1) - at_zero.mean[:, None])
 
 
 @check(
     "RNG-03",
-    paper="Algorithm 3, Algorithm 5, section 6.2",
-    claim="in a run on minibatches of least squares each update has the law of its "
-    "own batch's mean loss at its own centre, and updates are independent",
-    truth="the exact law of an update given its centre and its batch",
+    paper="Algorithms 3, 4 and 5, sections 5.1.2 and 6.2",
+    claim="in a run each update has the law of its own batch's mean loss, its own tau "
+    "and its own centre, and updates are independent",
+    truth="the exact law of an update given its centre, its batch and its tau",
     route="LAW",
     tolerance=ERRORS,
     level="T",
-    mistakes=(
-        "M04",
-        "M13",
-        "M14",
-        "M16",
-        "M19",
-        "X02",
-        "X14",
-    ),
+    mistakes=("M04", "M13", "M14", "M16", "M19", "M20", "X02", "X12", "X14"),
     needs=("train",),
     cases=(
         at(
             "Algorithm 3",
             P.LEAST_SQUARES_2,
-            0.5,
+            TAUS[0],
             method="sgld",
             step_sizes=(0.5625, 1.0, 0.390625, 0.765625),
         ),
         at(
             "Algorithm 5",
             P.LEAST_SQUARES_2,
-            0.75,
+            TAUS[0],
             method="robbins_monro",
             step_sizes=(0.625, 0.375, 0.25),
             inner_samples=2,
         ),
+        at(
+            "Algorithm 4, constant",
+            P.CONSTANT_3,
+            TAUS[0],
+            method="importance",
+            samples=3,
+        ),
     ),
 )
 def updates(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
-    rng, seeds = t.rng(), t.seeds()
+    rng, seeds, method = t.rng(), t.seeds(), p.more["method"]
     update = cache(partial(_update, w, p))
-    record = {"tau": [p.tau] * UPDATES, "step_sizes": list(p.more["step_sizes"])}
-    if "inner_samples" in p.more:
-        record["inner_samples"] = p.more["inner_samples"]
+    taus = [TAUS[k % len(TAUS)] for k in range(UPDATES)]
+    record = {"tau": taus, "start": "centre"} | {
+        name: p.more[name]
+        for name in ("step_sizes", "inner_samples", "samples")
+        if name in p.more
+    }
+    if method != "importance":
+        require_batches(w)
 
     def run() -> Array:
-        batches = np.array([rng.permutation(6)[:3] for _ in range(UPDATES)])
-        given = (p.loss, p.x, p.more["method"], record)
-        path = w.train(*given, batches=batches, seed=next(seeds))
-        known = [update(tuple(sorted(batch))) for batch in batches.tolist()]
-        ways = zip(known, path[:-1], path[1:], strict=True)
-        return np.array([law.score(x, new) for law, x, new in ways])
+        rows = np.array([rng.permutation(6)[:3] for _ in range(UPDATES)])
+        chosen = {} if method == "importance" else {"batches": rows}
+        path = w.train(p.loss, p.x, method, record, seed=next(seeds), **chosen)
+        scores = []
+        for tau, batch, x, new in zip(taus, rows, path[:-1], path[1:], strict=True):
+            law = update(tau, tuple(sorted(batch.tolist())))
+            scores.append(law.score(x, new))
+        return np.array(scores)
 
     def draw(n: int) -> Array:
         return np.concatenate([run() for _ in range(-(-n // UPDATES))])[:n]

@@ -136,24 +136,25 @@ def _log_det(matrices: Array, least: float) -> Array:
     return logs
 
 
-def serial(u: npt.ArrayLike) -> Array:
-    """Return log E against dependence on the replicate before: (..., n, D) -> (..., n).
+def serial(u: npt.ArrayLike, lag: int = 1) -> Array:
+    """Return log E against dependence on an earlier replicate: (..., n, D) -> (..., n).
 
-    u_t given u_{t-1} is N(r u_{t-1}, 1) with r ~ N(0, 1/rho): in each component, with
-    C the running sum of u_t u_{t-1} and Q that of u_{t-1}^2,
+    With v_t the replicate `lag` before, u_t given v_t is N(r v_t, 1) with
+    r ~ N(0, 1/rho): in each component, with C the running sum of u_t v_t and Q that of
+    v_t^2,
 
         E = (1 + Q/rho)^(-1/2) exp(C^2 / (2 (Q + rho))),
 
     averaged over the components.
     """
-    C, Q = _lagged(_scores(u))
+    C, Q = _lagged(_scores(u), lag)
     return _average_last(_mixture(C, Q, RHO))
 
 
-def _lagged(u: Array) -> tuple[Array, Array]:
-    """Running sums of u_t u_{t-1} and u_{t-1}^2, u_0 = 0."""
+def _lagged(u: Array, lag: int = 1) -> tuple[Array, Array]:
+    """Running sums of u_t v_t and v_t^2, v_t = u_{t-lag}, zero before there is one."""
     before = np.zeros_like(u)
-    before[..., 1:, :] = u[..., :-1, :]
+    before[..., lag:, :] = u[..., :-lag, :]
     return np.cumsum(u * before, axis=-2), np.cumsum(before * before, axis=-2)
 
 

@@ -15,7 +15,7 @@ further statistic costs the others no more than the logarithm of its weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import cosh, exp, log, sqrt
 from typing import Any, Self
@@ -52,6 +52,9 @@ WITH_DIRECTIONS = (0.3, 0.2, 0.2, 0.3)
 CATEGORY_WEIGHTS = (0.7, 0.3)
 
 SHAPE_BINS = 16
+#: Of the replicates that each is compared with: those just before, and half a request
+#: before, where generators of pairs and antithetic batches repeat themselves.
+LAGS = (1, 2, 3, 5, 128)
 FIRST = 256  # replicates; as many again as there are, at every further request
 POINTS = 40  # of a path that is kept for reports
 
@@ -166,7 +169,7 @@ def judge_normal(
     draw: Draw,
     plan: Plan,
     *,
-    bins: int | None = SHAPE_BINS,
+    bins: Sequence[int] = (SHAPE_BINS,),
     at_least: int = 1,
     note: str = "",
 ) -> Evidence:
@@ -181,8 +184,9 @@ def judge_normal(
         directions, (count, D) or (count, R, D), each known before its scores and
         scaled so that its coefficient is a relative error.
     plan : Plan
-    bins : int or None
-        Cells of the shape; None leaves the shape out.
+    bins : sequence of int
+        Cells of the shape, coarse ones for what is broad and fine ones for what is
+        cut off; none leaves the shape out.
     at_least : int
         No PASS before so many replicates: for shapes, which are not certified.
     note : str
@@ -196,10 +200,12 @@ def judge_normal(
     """
 
     def log_e(u: Array, v: Array | None = None) -> Array:
-        parts = [ev.location_scale(u), ev.serial(u)]
+        before = [ev.serial(u, lag) for lag in LAGS]
+        parts = [ev.location_scale(u), ev.average(before, _equal(before))]
         weights = list(WEIGHTS[:2] if v is None else WITH_DIRECTIONS[:2])
-        if bins is not None:
-            parts.append(ev.shape(u, bins))
+        if bins:
+            shapes = [ev.shape(u, K) for K in bins]
+            parts.append(ev.average(shapes, _equal(shapes)))
             weights.append(WEIGHTS[2] if v is None else WITH_DIRECTIONS[2])
         if v is not None:
             parts.append(ev.direction(u, v))
@@ -227,6 +233,10 @@ def judge_normal(
     more = () if plan.direction is None else (f"coefficient within {plan.direction:g}",)
     test = _Test(log_e, ratio, summary, sizes, more, at_least)
     return test.run(what, draw, plan, note)
+
+
+def _equal(parts: Sequence[Any]) -> list[float]:
+    return [1 / len(parts)] * len(parts)
 
 
 def judge_counts(
