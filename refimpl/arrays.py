@@ -26,6 +26,13 @@ def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> 
     InvalidParameter
         If it is not an array of finite real numbers with that many axes.
     """
+    array = _as_reals(name, value, ndim)
+    if not np.isfinite(array).all():
+        raise InvalidParameter(f"{name} must be finite, got {array!r}")
+    return array
+
+
+def _as_reals(name: str, value: Any, ndim: int | Sequence[int] | None) -> Array:
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -34,8 +41,6 @@ def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> 
     if allowed is not None and array.ndim not in allowed:
         wanted = " or ".join(_SHAPES[n] for n in allowed)
         raise InvalidParameter(f"{name} must be {wanted}, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InvalidParameter(f"{name} must be finite, got {array!r}")
     return array
 
 
@@ -98,6 +103,28 @@ def as_variance(name: str, value: Any) -> float:
     if not number > 0:
         raise InvalidParameter(f"{name} must be positive, got {number}")
     return number
+
+
+def as_steps(name: str, value: Any) -> Array:
+    """Step sizes at the steps 1, ..., J, all finite and positive, shape (J,)."""
+    values = _as_reals(name, value, 1)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        j = int(bad.argmax())
+        raise InvalidParameter(
+            f"{name} must hold finite steps, all of them positive, got {values[j]} "
+            f"at step {j + 1}"
+        )
+    return values
+
+
+def as_generator(name: str, value: Any) -> np.random.Generator:
+    """A random generator; seeds and NumPy's legacy generators are refused."""
+    if not isinstance(value, np.random.Generator):
+        raise InvalidParameter(
+            f"{name} must be a numpy.random.Generator, got {type(value).__name__}"
+        )
+    return value
 
 
 def as_count(name: str, value: Any, least: int = 1) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl.arrays import as_count, require_finite
+from refimpl.arrays import as_count, as_generator, require_finite
 from refimpl.interfaces import Projection
 from refimpl.laws import GibbsLaw
 from refimpl.noise import normal_blocks
@@ -46,10 +46,15 @@ class HeatSGD:
 
         Raises
         ------
+        InvalidParameter
+            For a bad rng.
         NonFinite
             If a gradient overflows.
         """
         del previous
+        as_generator("rng", rng)
         blocks = (z[None] for z in normal_blocks(rng, self.M, q.x.size))
-        slope = heat_gradient_estimate(q.f, q.x[None], q.tau, self.M, blocks)[0]
-        return Projection(require_finite(q.x - q.tau * slope, "a step of HeatSGD"))
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            slope = heat_gradient_estimate(q.f, q.x[None], q.tau, self.M, blocks)[0]
+            x = q.x - q.tau * slope
+        return Projection(require_finite(x, "a step of HeatSGD"))

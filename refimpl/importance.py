@@ -24,7 +24,7 @@ from itertools import starmap
 import numpy as np
 from scipy.special import softmax
 
-from refimpl.arrays import Array, as_count
+from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.interfaces import Loss, Projection
 from refimpl.laws import GibbsLaw
@@ -58,7 +58,8 @@ class WeightedSums:
         top = max(self.top, other.top)
         if top == -np.inf:
             return WeightedSums(top, 0.0, 0.0, self.moment, self.count + other.count)
-        a, b = np.exp(self.top - top), np.exp(other.top - top)
+        with np.errstate(over="ignore"):  # exp(-inf) is the right answer
+            a, b = np.exp(self.top - top), np.exp(other.top - top)
         return WeightedSums(
             top,
             float(a * self.mass + b * other.mass),
@@ -76,11 +77,17 @@ class Weights:
     ----------
     effective_sample_size : float
         (sum w)^2 / sum w^2, between 1 and J: near 1 one sample decides everything,
-        and the estimate is worth no more than that sample.
+        and the estimate is worth no more than that sample.  A large value proves
+        nothing: it compares the samples with one another and does not warn when all
+        of them miss the mass of q.  For f = |y|^2/2 in d = 50, tau = 1 and every
+        coordinate of x 0.5, it may say 6 of J = 1000 where J/rho is 0.09
+        (`refimpl.output_laws.importance_law`).
     local_entropy : float
         -log of the mean weight, an estimate of F_tau at the centre.
     local_entropy_error : float
-        Its standard error to first order; infinite for J = 1.
+        Its standard error to first order, which means nothing unless the effective
+        sample size is large: by its formula it is never above 1 for J > 1, however
+        wrong the estimate.  Infinite for J = 1.
     normalised : ndarray or None, shape (J,)
         The weights themselves, with sum 1, if asked for.
     """
@@ -99,7 +106,8 @@ def log_weights(f: Loss, x: Array, tau: float, z: Array) -> Array:
     NonFinite
         If f is NaN or -inf at a sample; +inf is a weight of zero.
     """
-    logs: Array = -f(x + np.sqrt(tau) * z)
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        logs: Array = -f(x + np.sqrt(tau) * z)
     if not logs.max() < np.inf:
         raise NonFinite(
             "f is NaN or -inf at a sample of phi, so that its weight is no number: "
@@ -113,7 +121,8 @@ def weighed(logs: Array, z: Array) -> WeightedSums:
     top = float(logs.max())
     if top == -np.inf:
         return WeightedSums(top, 0.0, 0.0, np.zeros(z.shape[1]), len(z))
-    w = np.exp(logs - top)
+    with np.errstate(over="ignore"):  # exp(-inf) is the right answer
+        w = np.exp(logs - top)
     return WeightedSums(top, float(w.sum()), float(w @ w), w @ z, len(z))
 
 
@@ -193,12 +202,14 @@ class ImportanceSampling:
         Raises
         ------
         InvalidParameter
-            For a loss that draws a fresh minibatch at every evaluation: weights are
-            comparable only under one and the same loss (section 5.1.2).
+            For a bad rng, and for a loss that draws a fresh minibatch at every
+            evaluation: weights are comparable only under one and the same loss
+            (section 5.1.2).
         NonFinite
             If f is NaN or -inf at a sample, or +inf at all of them.
         """
         del previous
+        as_generator("rng", rng)
         if isinstance(q.f, Resampled):
             raise InvalidParameter(
                 "importance weights are comparable only under one minibatch: use "
@@ -222,7 +233,8 @@ class ImportanceSampling:
         x, weights = importance(q.x, q.tau, _in_order(block, jobs, workers))
         if self.keep_weights:
             logs = np.concatenate([kept[i] for i in range(len(sizes))])
-            weights = replace(weights, normalised=softmax(logs))
+            with np.errstate(over="ignore"):  # exp(-inf) is the right answer
+                weights = replace(weights, normalised=softmax(logs))
         return Projection(x, weights)
 
     def replicates(self, q: GibbsLaw, n: int, *, rng: np.random.Generator) -> Array:

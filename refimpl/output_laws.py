@@ -39,6 +39,7 @@ from refimpl.arrays import (
     as_array,
     as_count,
     as_point,
+    as_steps,
     as_variance,
     cholesky,
     require_finite,
@@ -138,30 +139,33 @@ class ImportanceLaw:
     @property
     def bias(self) -> Array:
         """-rho/J (mu_2 - mu), shape (d,)."""
-        return -self._rate * self.shift
+        return self._scaled(-self.shift)
 
     @property
     def covariance(self) -> Array:
         """rho/J [S_2 + (mu_2 - mu)(mu_2 - mu)^T], shape (d, d)."""
-        outer = np.outer(self.shift, self.shift)
-        return self._rate * (self.squares.covariance + outer)
+        with np.errstate(over="ignore"):  # judged below
+            outer = np.outer(self.shift, self.shift)
+            return self._scaled(self.squares.covariance + outer)
 
     @property
     def marginal_variances(self) -> Array:
         """The diagonal of the covariance, shape (d,), without forming the rest."""
-        return self._rate * (self.squares.marginal_variances + self.shift**2)
-
-    @property
-    def _rate(self) -> float:
-        """rho/J, refused where it is no number: `log_rho` always is."""
         with np.errstate(over="ignore"):  # judged below
-            rate = float(np.exp(self.log_rho) / self.J)
+            return self._scaled(self.squares.marginal_variances + self.shift**2)
+
+    def _scaled(self, moment: Array) -> Array:
+        """rho/J times a moment, refused where it is no number: `log_rho` always is."""
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            rate = np.exp(self.log_rho) / self.J
+            scaled: Array = rate * moment
         if not rate < np.inf:
             raise NonFinite(
                 f"rho/J overflows, log rho = {self.log_rho:g}: no number of samples "
                 "would do, choose a smaller tau"
             )
-        return rate
+        finite: Array = require_finite(scaled, "a moment of the output")
+        return finite
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class Response:
 # --- Algorithm 3 ----------------------------------------------------------------------
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged here and in `_unrolled`
 def langevin_response(
     curvatures: Any, tau: float, epsilon: Any, *, chain: Chain = "literal"
 ) -> Response:
@@ -230,9 +235,11 @@ def langevin_response(
     moves = epsilon[:-1] if chain == "literal" else epsilon
     weights = epsilon if chain == "literal" else np.append(0.0, epsilon)
     rates = curvatures + 1 / as_variance("tau", tau)
-    return _unrolled(rates, moves / 2, moves, weights / epsilon.sum())
+    mass = require_finite(epsilon.sum(), "the sum of the step sizes")
+    return _unrolled(rates, moves / 2, moves, weights / mass)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged in `moved_by`
 def sgld_law(
     f: Loss,
     x: Any,
@@ -292,6 +299,7 @@ def sgld_law(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged here
 def sgld_stationary_law(f: Loss, x: Any, tau: float, epsilon: float) -> Moments:
     """The Gaussian law that Algorithm 3's chain keeps, at a constant step size.
 
@@ -341,12 +349,14 @@ def sgld_stationary_law(f: Loss, x: Any, tau: float, epsilon: float) -> Moments:
             f"epsilon = {epsilon:g} and lambda_max + 1/tau = {beta.max():g}"
         )
     variances = 1 / (beta * (1 - epsilon * beta / 4))
-    return Moments(frame.point(-frame.slope / beta), variances, frame.basis)
+    mean = require_finite(frame.point(-frame.slope / beta), "the mean of the law")
+    return Moments(mean, variances, frame.basis)
 
 
 # --- Algorithm 5 ----------------------------------------------------------------------
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged in `moved_by`
 def robbins_monro_law(
     f: Loss, x: Any, tau: float, a: Any, M: int, *, start: Any = None
 ) -> Moments:
@@ -402,6 +412,7 @@ def robbins_monro_law(
 # --- Algorithm 4 ----------------------------------------------------------------------
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged in `_finite`
 def importance_law(f: Loss, x: Any, tau: float, J: int) -> ImportanceLaw:
     """Mean, bias and covariance of Algorithm 4's output, to first order in 1/J.
 
@@ -458,19 +469,22 @@ def importance_law(f: Loss, x: Any, tau: float, J: int) -> ImportanceLaw:
             f"definite, but tau = {frame.tau:g} and "
             f"lambda_min(H) = {frame.curvatures.min():g}"
         )
-    h = frame.slope / (once * twice)
-    log_rho = frame.tau * (frame.slope @ h) + 0.5 * np.log1p(t * t / twice).sum()
-    return ImportanceLaw(
+    # the quotients first: no product is larger than what it is for
+    pull = frame.tau * (frame.slope / once)
+    shift = pull / twice
+    log_rho = frame.slope @ shift + 0.5 * np.log1p(t * (t / twice)).sum()
+    law = ImportanceLaw(
         J,
-        frame.point(-frame.tau * frame.slope / once),
-        float(require_finite(log_rho, "log rho")),
+        frame.point(-pull),
+        float(log_rho),
         Moments(
-            frame.point(-2 * frame.tau * frame.slope / twice),
+            frame.point(-2 * (frame.tau * (frame.slope / twice))),
             frame.tau / twice,
             frame.basis,
         ),
-        frame.rotated_back(-frame.tau * h),
+        frame.rotated_back(-shift),
     )
+    return _finite(law)
 
 
 def _importance_on_a_mixture(
@@ -485,13 +499,21 @@ def _importance_on_a_mixture(
     r, apart = softmax(logs_2), offsets_2 - mean_2
     within = np.einsum("k,kij->ij", r, covariances_2)
     variances, basis = np.linalg.eigh(within + (r[:, None] * apart).T @ apart)
-    return ImportanceLaw(
+    law = ImportanceLaw(
         J,
         x + mean,
         float(logsumexp(logs_2) - 2 * logsumexp(logs)),
         Moments(x + mean_2, variances, basis),
         mean_2 - mean,
     )
+    return _finite(law)
+
+
+def _finite(law: ImportanceLaw) -> ImportanceLaw:
+    require_finite(law.log_rho, "log rho")
+    for vector in (law.mean, law.shift, law.squares.mean, law.squares.variances):
+        require_finite(vector, "a moment of Algorithm 4")
+    return law
 
 
 def _times(
@@ -547,7 +569,9 @@ class _Frame:
         if start is not None:
             offset = as_point("start", start, self.x.size) - self.x
             u += response.start[:, which] * _rotated(offset, self.basis)
-        return self.point(u), response.covariance[..., which]
+        mean = require_finite(self.point(u), "the mean of the law")
+        covariance = response.covariance[..., which]
+        return mean, require_finite(covariance, "the covariance of the law")
 
 
 def _frame(f: Loss, x: Any, tau: float) -> _Frame:
@@ -582,7 +606,7 @@ def _unrolled(rates: Array, step: Array, noise: Array, weights: Array) -> Respon
             slope -= step[j] * reach
             reach *= 1 - step[j] * rates
             reach[0] += weights[j]
-    if not np.isfinite(covariance).all() or not np.isfinite(reach).all():
+    if not all(np.isfinite(part).all() for part in (reach, slope, covariance)):
         raise NonFinite(
             "the law of the output left the representable numbers: the steps are too "
             "large (Algorithm 3 is stable where epsilon (lambda + 1/tau) < 4, "
@@ -592,11 +616,9 @@ def _unrolled(rates: Array, step: Array, noise: Array, weights: Array) -> Respon
 
 
 def _steps(name: str, value: Any) -> Array:
-    values = as_array(name, value, 1)
-    if not values.size or not values.min() > 0:
-        raise InvalidParameter(
-            f"{name} must hold at least one step, all of them positive, got {values!r}"
-        )
+    values = as_steps(name, value)
+    if not values.size:
+        raise InvalidParameter(f"{name} must hold at least one step")
     return values
 
 

@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count
+from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import NonFinite
 from refimpl.interfaces import Loss, Projection
 from refimpl.laws import GibbsLaw
 from refimpl.noise import normal_blocks
 from refimpl.regularised import heat_gradient_estimate
-from refimpl.schedules import Schedule, steps
+from refimpl.schedules import Schedule, as_schedule, steps
 
 
 def robbins_monro(
@@ -145,6 +145,7 @@ class RobbinsMonro:
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
+        as_schedule("a", self.a)
         as_count("M", self.M)
 
     def __call__(
@@ -158,8 +159,10 @@ class RobbinsMonro:
 
         Raises
         ------
+        InvalidParameter
+            For a bad rng, or a schedule with a step that is not finite and positive.
         NonFinite
-            Where the run diverges.
+            Where the run overflows.
         """
         del previous
         kept = [q.x]
@@ -173,14 +176,15 @@ class RobbinsMonro:
 
         Raises
         ------
-        NonFinite
-            Where a run diverges.
+        InvalidParameter, NonFinite
+            As for one.
         """
         return self._run(q, as_count("n", n), rng)[0]
 
     def _run(
         self, q: GibbsLaw, n: int, rng: np.random.Generator, visit: Any = None
     ) -> tuple[Array, Array]:
+        as_generator("rng", rng)
         d = q.x.size
 
         def side_by_side() -> Iterator[Array]:

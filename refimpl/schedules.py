@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from refimpl.arrays import Array, as_scalar, as_variance
+from refimpl.arrays import Array, as_scalar, as_steps, as_variance
 from refimpl.errors import InvalidParameter
 
 
@@ -99,10 +99,39 @@ class Scoping:
 
     def __call__(self, k: Any) -> Any:
         power = np.asarray(k, dtype=np.float64)
-        return (self.tau0 * np.exp(-power * np.log1p(self.tau1)))[()]
+        with np.errstate(over="ignore"):  # `GibbsLaw` refuses an infinite tau
+            return (self.tau0 * np.exp(-power * np.log1p(self.tau1)))[()]
 
 
 def steps(schedule: Schedule, J: int) -> Array:
-    """The values at the inner steps 1, ..., J, shape (J,)."""
-    values: Array = np.asarray(schedule(np.arange(1, J + 1)), dtype=np.float64)
+    """The values at the inner steps 1, ..., J, shape (J,).
+
+    Raises
+    ------
+    InvalidParameter
+        Unless they are J finite positive numbers; it names the first step that is not.
+    """
+    with np.errstate(all="ignore"):  # judged below
+        values = schedule(np.arange(1, J + 1))
+    values = as_steps("the schedule's values", values)
+    if values.size != J:
+        raise InvalidParameter(
+            f"the schedule's values must have shape ({J},), got {values.shape}"
+        )
     return values
+
+
+def as_schedule(name: str, value: Any) -> Schedule:
+    """A schedule, which a mere number is not.
+
+    Raises
+    ------
+    InvalidParameter
+        If it cannot be called.
+    """
+    if not callable(value):
+        raise InvalidParameter(
+            f"{name} must be a schedule such as Constant(0.1), got {value!r}"
+        )
+    schedule: Schedule = value
+    return schedule

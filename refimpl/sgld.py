@@ -24,12 +24,12 @@ from typing import Any, Literal
 import numpy as np
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_count
+from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.interfaces import Loss, Projection
 from refimpl.laws import GibbsLaw
 from refimpl.noise import normal_rows
-from refimpl.schedules import Schedule, steps
+from refimpl.schedules import Schedule, as_schedule, steps
 
 Chain = Literal["literal", "new-states"]
 
@@ -98,12 +98,13 @@ def langevin(
     Raises
     ------
     NonFinite
-        Where a chain diverges; it names the inner step and what to change.
+        Where a chain overflows; it names the inner step and what to change.
     """
     y = start.copy()
     if chain == "literal":
         moves = zip(noise, epsilon[:-1], epsilon[1:], strict=True)
-        total = epsilon[0] * y
+        with np.errstate(over="ignore"):  # judged in `_mean`
+            total = epsilon[0] * y
         if visit is not None:
             visit(y)
     else:
@@ -117,7 +118,20 @@ def langevin(
             raise _diverged(j, eps, tau)
         if visit is not None:
             visit(y)
-    return total / epsilon.sum(), y
+    return _mean(total, epsilon), y
+
+
+def _mean(total: Array, epsilon: Array) -> Array:
+    """The weighted mean of the states; sums may overflow where no state does."""
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        mass = epsilon.sum()
+        mean: Array = total / mass
+    if not (mass < np.inf and np.isfinite(mean).all()):
+        raise NonFinite(
+            "the sums of epsilon_j x^j and epsilon_j left the representable numbers, "
+            f"epsilon_j being up to {epsilon.max():g}: choose smaller step sizes"
+        )
+    return mean
 
 
 def _diverged(j: int, epsilon: float, tau: float) -> NonFinite:
@@ -165,6 +179,11 @@ class SGLD:
     trace : bool
         Whether to keep the J states.  This is J x d numbers.
 
+    Notes
+    -----
+    Only numbers that overflow raise.  A chain may diverge exponentially and still be
+    finite after J steps: see that epsilon (L + 1/tau) < 4, L the curvature of f.
+
     References
     ----------
     Algorithm 3; checked by the family ALG3.
@@ -188,6 +207,7 @@ class SGLD:
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
+        as_schedule("epsilon", self.epsilon)
         if self.start not in ("centre", "previous"):
             raise InvalidParameter(
                 f'start must be "centre" or "previous", got {self.start!r}'
@@ -213,8 +233,10 @@ class SGLD:
 
         Raises
         ------
+        InvalidParameter
+            For a bad rng, or a schedule with a step that is not finite and positive.
         NonFinite
-            Where the chain diverges.
+            Where the chain overflows.
         """
         kept: list[Array] = []
         visit = (lambda y: kept.append(y[0].copy())) if self.trace else None
@@ -234,8 +256,8 @@ class SGLD:
 
         Raises
         ------
-        NonFinite
-            Where a chain diverges.
+        InvalidParameter, NonFinite
+            As for one estimate.
         """
         return self._run(q, as_count("n", n), rng, previous)[0]
 
@@ -247,7 +269,7 @@ class SGLD:
         previous: Projection | None,
         visit: Any = None,
     ) -> tuple[Array, Array]:
-        noise = normal_rows(rng, self.moves, n * q.x.size)
+        noise = normal_rows(as_generator("rng", rng), self.moves, n * q.x.size)
         return langevin(
             q.f,
             q.x,

@@ -633,3 +633,66 @@ def test_a_linear_loss_by_hand() -> None:
     assert law.log_rho == pytest.approx(0.625, rel=1e-15)
     np.testing.assert_allclose(law.shift, [-0.25, 0.5], rtol=1e-15)
     np.testing.assert_allclose(law.squares.covariance, 0.5 * np.eye(2), rtol=1e-15)
+
+
+# --- the ends of the numbers: every NumPy warning is an error in this suite -----------
+
+
+def test_importance_in_the_limit_of_a_flat_phi() -> None:
+    """q tends to exp(-f): mu = 0, S_2 = 1/2 and rho = sqrt(tau/2) for f = y^2/2.
+
+    Exactly rho = (1 + tau)/sqrt(1 + 2 tau) exp(O(1/tau)); 1 + tau is rounded.
+    """
+    law = importance_law(Quadratic(1.0, [0.0]), [2.0], 1e300, J=10)
+    assert law.mean[0] == 0
+    assert law.squares.variances[0] == pytest.approx(0.5, rel=1e-15)
+    assert law.shift[0] == pytest.approx(-1e-300, rel=1e-14)
+    assert law.log_rho == pytest.approx(0.5 * (300 * math.log(10) - math.log(2)))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: importance_law(Quadratic(1e10, [0.0, 0.0]), X, 1e300, 5),
+        lambda: importance_law(Linear([1e10, 0.0]), X, 1e300, 5),
+        lambda: sgld_law(F, X, 1.0, [1e308] * 2),
+        lambda: sgld_law(F, X, 1.0, [1e308]),
+        lambda: sgld_law(Linear([1e308, 0.0]), X, 1e308, [4.0], chain="new-states"),
+        lambda: robbins_monro_law(F, X, 1e300, [1.0], 2),
+        lambda: robbins_monro_law(F, X, 1.0, [1e308], 2),
+        lambda: importance_law(loss_of(P.MIXTURE_2), X, 1e300, 5),
+    ],
+)
+def test_a_law_at_the_ends_is_finite_or_refused(call: Any) -> None:
+    try:
+        law = call()
+    except NonFinite:
+        return
+    if isinstance(law, ImportanceLaw):
+        numbers = [law.mean, law.shift, law.log_rho, law.squares.variances]
+    else:
+        moments = law if isinstance(law, Moments) else law.output
+        numbers = [moments.mean, moments.variances]
+    assert all(np.isfinite(number).all() for number in numbers)
+
+
+def test_steps_whose_sum_overflows_are_refused() -> None:
+    with pytest.raises(NonFinite, match="the sum of the step sizes"):
+        langevin_response([0.0], 1e308, [1e308] * 2)
+    with pytest.raises(InvalidParameter, match="stable where"):
+        sgld_stationary_law(F, X, 1.0, 1e308)
+
+
+def test_the_first_bad_step_is_named() -> None:
+    for bad in (-0.5, np.nan):
+        with pytest.raises(InvalidParameter, match=f"^epsilon must .* {bad} at step 2"):
+            sgld_law(F, X, 1.0, [0.5, bad, -1.0])
+
+
+def test_a_moment_that_overflows_is_refused() -> None:
+    law = importance_law(Linear([1e154, 0.0]), X, 1e-308, 5)
+    assert law.log_rho == pytest.approx(1.0)
+    steep = ImportanceLaw(1, law.mean, 0.0, law.squares, np.array([1e200, 0.0]))
+    for name in ("covariance", "marginal_variances"):
+        with pytest.raises(NonFinite, match="a moment of the output"):
+            getattr(steep, name)

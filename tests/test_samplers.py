@@ -25,6 +25,7 @@ from refimpl.interfaces import Projection
 from refimpl.laws import GibbsLaw
 from refimpl.losses import LeastSquares, Quadratic, Resampled, minibatches
 from refimpl.noise import BLOCK, fill_kernel, normal_blocks, normal_rows, rows_per_block
+from refimpl.output_laws import importance_law
 from refimpl.robbins_monro import RobbinsMonro, robbins_monro
 from refimpl.schedules import Constant, Harmonic, PowerLaw
 from refimpl.sgld import SGLD, langevin, move_kernel
@@ -500,3 +501,117 @@ def test_a_path_has_its_start_and_every_state() -> None:
     assert found.info.trace.shape == (7, 2)
     assert (found.info.trace[0] == law().x).all()
     assert (found.info.trace[-1] == found.x).all()
+
+
+# --- what a sampler is given ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimate", ESTIMATORS)
+@pytest.mark.parametrize("bad", [None, 3, np.random.PCG64(3)])
+def test_only_a_generator_is_a_source_of_noise(estimate: Any, bad: Any) -> None:
+    said = f"^rng must be a numpy.random.Generator, got {type(bad).__name__}$"
+    with pytest.raises(InvalidParameter, match=said):
+        estimate(law(), rng=bad)
+    if hasattr(estimate, "replicates"):
+        with pytest.raises(InvalidParameter, match=said):
+            estimate.replicates(law(), 2, rng=bad)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SGLD(5, 0.1), "epsilon must be a schedule such as Constant"),  # type: ignore[arg-type]
+        (lambda: RobbinsMonro(5, 0.1, 2), "a must be a schedule such as Constant"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_number_is_no_schedule(make: Any, said: str) -> None:
+    with pytest.raises(InvalidParameter, match=rf"^{said}\(0\.1\), got 0\.1$"):
+        make()
+
+
+@pytest.mark.parametrize("bad", [-0.2, np.nan, np.inf, 0.0])
+def test_a_bad_last_step_is_refused(bad: float) -> None:
+    def schedule(j: Any) -> Any:
+        return np.where(j == 3, bad, 0.1)
+
+    for estimate in (SGLD(3, schedule), RobbinsMonro(3, schedule, 2)):
+        with pytest.raises(InvalidParameter, match=f"got {bad} at step 3$"):
+            estimate(law(), rng=stream(1, "algorithm"))
+        with pytest.raises(InvalidParameter, match=f"got {bad} at step 3$"):
+            estimate.replicates(law(), 2, rng=stream(1, "algorithm"))
+
+
+# --- the ends of the numbers: every NumPy warning is an error in this suite -----------
+
+
+def test_overflow_is_refused_without_a_warning() -> None:
+    rng, f = stream(1, "algorithm"), Quadratic(1e10, [0.0, 0.0])
+    with pytest.raises(NonFinite, match="a step of HeatSGD"):
+        HeatSGD(3)(law(f, 1e300), rng=rng)
+    with pytest.raises(NonFinite, match="no weight is left"):
+        ImportanceSampling(20)(law(f, 1e300), rng=rng)
+    for J in (1, 2, 5):  # J = 1: the weighted sum alone overflows, 1e308 times 1.3e1
+        far = GibbsLaw(Quadratic(0.0, [0.0, 0.0]), np.array([13.0, 1.0]), 1e300)
+        with pytest.raises(NonFinite, match="representable"):
+            SGLD(J, Constant(1e308))(far, rng=rng)
+    with pytest.raises(NonFinite, match="representable"):
+        RobbinsMonro(5, Constant(1e308), 2)(law(f), rng=rng)
+
+
+def test_a_sum_of_steps_that_overflows_is_no_divisor() -> None:
+    """A finite sum over an infinite one is zero, and the mean is not zero."""
+    centre = np.array([2.0**-60])
+    with pytest.raises(NonFinite, match="sums of epsilon_j"):
+        langevin(
+            Quadratic(0.0, [0.0]),
+            centre,
+            1e308,
+            np.full(2, 1e308),
+            iter(np.zeros((1, 1, 1))),
+            start=centre[None],
+        )
+
+
+def test_log_weights_of_any_size_are_compared_without_a_warning() -> None:
+    """Half the values are 1e308 and half -1e308: their difference is no number."""
+
+    class Cliff:
+        d = 1
+
+        def __call__(self, y: Any) -> Any:
+            return np.where(np.asarray(y)[..., 0] > 0, 1e308, -1e308)
+
+        def gradient(self, y: Any) -> Any:
+            return np.zeros_like(y)
+
+    q = GibbsLaw(Cliff(), np.zeros(1), 1.0)
+    found = ImportanceSampling(64, keep_weights=True)(q, rng=stream(1, "algorithm"))
+    assert found.x[0] < 0
+    z = stream(1, "algorithm").spawn(1)[0].standard_normal(64)
+    assert found.info.effective_sample_size == pytest.approx((z <= 0).sum())
+    assert ((found.info.normalised == 0) == (z > 0)).all()
+    low, high = (
+        algorithm4.weighed(np.full(1, top), np.ones((1, 1))) for top in (-1e308, 1e308)
+    )
+    for merged in (low.merged(high), high.merged(low)):
+        assert (merged.top, merged.mass, merged.count) == (1e308, 1.0, 2)
+
+
+# --- what the diagnostics do not say --------------------------------------------------
+
+
+def test_the_effective_sample_size_does_not_see_what_no_sample_saw() -> None:
+    """J/rho is 0.09: whatever is said, it is at least 1 and the error at most 1."""
+    q = GibbsLaw(Quadratic(1.0, np.zeros(50)), np.full(50, 0.5), 1.0)
+    assert importance_law(q.f, q.x, q.tau, 1000).effective_sample_size < 0.1
+    found = ImportanceSampling(1000)(q, rng=stream(1, "algorithm")).info
+    assert found.effective_sample_size >= 1
+    assert found.local_entropy_error <= 1
+
+
+def test_a_chain_may_diverge_and_be_finite() -> None:
+    """epsilon (L + 1/tau) = 8: a state grows by a factor 3, of either sign."""
+    q = GibbsLaw(Quadratic(1.0, [0.0]), np.array([1.0]), 1.0)
+    found = SGLD(100, Constant(4.0), trace=True)(q, rng=stream(1, "algorithm"))
+    assert np.isfinite(found.x).all()
+    assert abs(found.info.last[0]) > 3.0**90

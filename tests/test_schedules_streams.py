@@ -153,3 +153,27 @@ def test_senseless_streams_are_refused(arguments: Any, said: str) -> None:
 def test_numpy_integers_are_whole_numbers() -> None:
     a = stream(np.int64(3), "batches", np.uint8(2)).integers(1000, size=5)
     assert np.array_equal(a, stream(3, "batches", 2).integers(1000, size=5))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.1, 0.1, -0.2], "got -0.2 at step 3$"),
+        ([0.1, 0.0, -0.2], "got 0.0 at step 2$"),
+        ([np.nan, 0.1, 0.1], "got nan at step 1$"),
+        ([0.1, 0.1, np.inf], "got inf at step 3$"),
+        ([0.1, 0.1], r"must have shape \(3,\), got \(2,\)$"),
+        ([[0.1, 0.1, 0.1]], r"must be a vector, got shape \(1, 3\)$"),
+        (0.1, r"must be a vector, got shape \(\)$"),
+        (["a", "b", "c"], "must be an array of real numbers$"),
+    ],
+)
+def test_steps_are_finite_and_positive_and_as_many(values: Any, said: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"^the schedule's values .*{said}"):
+        steps(lambda j: values, 3)
+
+
+def test_a_schedule_that_divides_by_zero_is_named_without_a_warning() -> None:
+    with pytest.raises(InvalidParameter, match=r"got inf at step 2$"):
+        steps(lambda j: 1 / np.abs(j - 2.0), 3)
+    assert Scoping(1.0, -0.5)(2000) == np.inf

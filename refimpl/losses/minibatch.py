@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.arrays import Array, as_count
+from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import InvalidParameter
 from refimpl.interfaces import FiniteSum, Loss
 
@@ -70,10 +70,7 @@ class Resampled:
 
 
 def _require_batches(f: Any, size: int, rng: Any) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise InvalidParameter(
-            f"rng must be a numpy.random.Generator, got {type(rng).__name__}"
-        )
+    as_generator("rng", rng)
     if not isinstance(f, FiniteSum):
         raise InvalidParameter(
             f"minibatches need a finite sum with N and batch(), got {type(f).__name__}"
