@@ -325,6 +325,7 @@ READINGS = (
     {"sgld__output": "exponential-average:0.25"},
     {"robbins_monro__moves": "J-1"},
     {"loss__reduction": "sum"},
+    {"minibatch": "per-gradient"},
 )
 
 
@@ -364,12 +365,25 @@ def test_another_algebra_is_well_within_the_tolerance(name: str, dtype: str) -> 
 
 @pytest.mark.parametrize("reading", READINGS, ids=str)
 def test_every_declared_reading_passes(reading: dict[str, str]) -> None:
-    excused = {kit.NO_PATH, kit.NO_SUM}
+    excused = {kit.NO_PATH, kit.NO_SUM, kit.NO_FRESH}
     for check in CHECKS:
         outcome = judged(check, Regrouped(**reading))
         assert outcome.verdict is not Verdict.FAIL, outcome
         assert {reason for _, reason in outcome.not_run} <= excused
         assert outcome.cases_run or check.id == "ALG3-B"
+
+
+def test_a_minibatch_for_every_gradient_is_not_asked_for() -> None:
+    subject = Regrouped(minibatch="per-gradient")
+    for name in ("ALG3-B", "TRAIN-01", "TRAIN-02"):
+        outcome = judged(BY_ID[name], subject)
+        with_batches = [
+            p.label for p in BY_ID[name].cases if p.more["batches"] is not None
+        ]
+        assert outcome.not_run == tuple((one, kit.NO_FRESH) for one in with_batches)
+    outcome = judged(BY_ID["ALG3-B"], subject)
+    assert outcome.verdict is Verdict.NOT_RUN
+    assert outcome.message == kit.NO_FRESH
 
 
 @pytest.mark.parametrize("reading", READINGS[:3], ids=str)
@@ -670,10 +684,11 @@ def test_chains_and_descents_cover_the_settings() -> None:
             steps = p.more[key]
             assert len(set(steps)) > len(steps) // 2
     inner = {p.more["inner_samples"] for i in range(1, 5) for p in cases}
-    assert inner == {1, 3, 4}
+    inner |= {p.more["inner_samples"] for p in BY_ID["ALG5-R2"].cases}
+    assert inner == {1, 3, 4, 9}
     shared = [p for i in range(1, 5) for p in BY_ID[f"ALG4-R{i}"].cases]
-    assert {p.more["samples"] for p in shared} == {1, 2, 5, 9, 13}
-    assert {p.more["workers"] for p in shared} == {1, 3, 4}
+    assert {p.more["samples"] for p in shared} == {1, 2, 5, 9, 13, 40, 41}
+    assert {p.more["workers"] for p in shared} == {1, 3, 4, 5}
 
 
 def test_draws_are_like_normals_and_one_lies_far_out() -> None:
@@ -742,3 +757,26 @@ def test_lies_of_a_unit_in_the_last_place_of_single_precision_are_seen() -> None
     outcome = judged(BY_ID["ALG3-D"], Rounded())
     assert outcome.worst is not None
     assert outcome.worst.ratio > 1e3
+
+
+def test_numbers_of_53_bits_are_asked_of_double_precision_alone() -> None:
+    fine = [p.more["fine"] for p in BY_ID["ALG3-D"].cases if "fine" in p.more]
+    for p in fine:
+        for values in (p.more["draws"], np.array(p.more["step_sizes"])):
+            assert (values.astype(np.float32) != values).any()
+        for step in p.more["step_sizes"]:
+            assert replay.root(Rational(), step) ** 2 == Fraction(step)
+    counts = {
+        dtype: judged(BY_ID["ALG3-D"], Regrouped(dtype)).findings_count
+        for dtype in ("float64", "float32")
+    }
+    assert counts["float64"] == counts["float32"] + 2 * len(fine)
+
+
+def test_steep_cases_are_steep_and_far_out() -> None:
+    for name in ("ALG3-R2", "ALG5-R2"):
+        (p,) = (p for p in BY_ID[name].cases if p.x == P.STEEP)
+        assert np.abs(p.loss.gradient(np.array(p.x))).min() > 1e3
+        truth = kit.chains if name == "ALG3-R2" else kit.descents
+        ((output, _),) = truth(Witness(Regrouped()), p)
+        assert min(abs(float(v)) for v in output.value) > 50

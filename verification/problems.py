@@ -211,6 +211,10 @@ WELLS_3 = GaussianWells(
     0.375,
 )
 
+#: A small variance, with an exact square root; a centre where STIFF_2 is steep.
+TINY = 2.0**-10
+STEEP = (240.5, 120.25)
+
 _START = (0.25, 0.5, -1.125, 0.75, 1.5)
 
 
@@ -239,6 +243,11 @@ def squares(*roots: int) -> tuple[float, ...]:
 def power_law(c: float, alpha: float, count: int) -> tuple[float, ...]:
     """Steps c j^-alpha, j = 1, ..., count, rounded to multiples of 1/1024."""
     return tuple(round(1024 * c * j**-alpha) / 1024 for j in range(1, count + 1))
+
+
+def small_squares(*roots: int) -> tuple[float, ...]:
+    """Step sizes (k/256)², whose square roots are exact."""
+    return tuple((k / 256) ** 2 for k in roots)
 
 
 def chain(
@@ -288,13 +297,14 @@ def descent(
     *,
     n: int = 1,
     moved: bool = False,
+    x: Any = None,
 ) -> Problem:
     """A run of Algorithm 5 with draws (n, J, M, d)."""
     J = len(steps)
     said = f"{label}, J = {J}, M = {M}" + (", moved start" if moved else "")
     more = {"step_sizes": tuple(steps), "draws": draws(said, n, J, M, loss.d)}
     start = _START[: loss.d] if moved else None
-    return at(said, loss, tau, start=start, inner_samples=M, **more)
+    return at(said, loss, tau, x, start=start, inner_samples=M, **more)
 
 
 def training(

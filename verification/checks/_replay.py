@@ -38,6 +38,8 @@ BY_ROUTES += "confirmed by another algebra with grad f from differences of f"
 #: What a run returns, and what it went through: states or weights.
 Run = tuple[Truth, Truth]
 NO_SUM = "minibatches have no reading where the loss is a sum"
+NO_FRESH = "one minibatch is given for an update, and a subject that declares "
+NO_FRESH += "per-gradient takes one for every gradient"
 NO_PATH = "a path has J + 1 states, more than J - 1 moves make"
 OUTPUT, WITHIN = 0, 1
 
@@ -218,15 +220,17 @@ def ask_training(w: Witness, p: Problem) -> Any:
     ------
     NotRun
         If minibatches are given to a subject that declares sums over examples: the
-        paper does not say what a sum over some of them would be.
+        paper does not say what a sum over some of them would be.  Or to one that
+        declares a minibatch for every gradient: those given are one for an update.
     """
     method, record, batches = (p.more[k] for k in ("method", "record", "batches"))
-    if batches is None:
-        chosen = {}
-    elif w.conventions["loss.reduction"] == "mean":
-        chosen = {"batches": batches}
-    else:
-        raise NotRun(NO_SUM)
+    chosen = {}
+    if batches is not None:
+        if w.conventions["minibatch"] == "per-gradient":
+            raise NotRun(NO_FRESH)
+        if w.conventions["loss.reduction"] == "sum":
+            raise NotRun(NO_SUM)
+        chosen["batches"] = batches
     chain, _ = _sgld(w.conventions)
     draws = list(_of_updates(p, chain, makes_all_moves(w)))
     return w.train(p.loss, p.x, method, record, draws=draws, **chosen)

@@ -56,11 +56,11 @@ def _weighed(w: Witness, p: Problem) -> Iterator[Finding]:
     "ALG4-R1",
     paper="Algorithm 4, (16)",
     claim="given its draws, the output and the weights on quadratics of all kinds, for "
-    "one worker, three and four",
+    "one worker, three, four and five",
     truth=BY_TWO,
     route="MP2",
     tolerance=REPLAYED,
-    mistakes=numbered("I", *range(1, 6), *range(7, 22)),
+    mistakes=(*numbered("I", *range(1, 6), *range(7, 22)), "X22", "X24"),
     any_of=("importance_mean", "importance_weights"),
     level="R",
     cases=(
@@ -71,6 +71,9 @@ def _weighed(w: Witness, p: Problem) -> Iterator[Finding]:
         *_shared("indefinite quadratic d=3", P.INDEFINITE_3, 0.625, 13),
         *_shared("least squares d=3", P.LEAST_SQUARES_3, 1.5625, 5, n=3),
         *_shared("quadratic d=5", P.QUADRATIC_5, 0.25, 2, n=3),
+        *_shared("quadratic d=2", P.STIFF_2, P.TINY, 9, n=3),
+        sample("quadratic d=1", P.QUADRATIC_1, 0.75, 40, workers=3),
+        sample("least squares d=2", P.LEAST_SQUARES_2, 0.5625, 40, workers=5),
     ),
 )
 def quadratics(w: Witness, p: Problem) -> Iterator[Finding]:
@@ -81,11 +84,11 @@ def quadratics(w: Witness, p: Problem) -> Iterator[Finding]:
     "ALG4-R2",
     paper="Algorithm 4, (16)",
     claim="given its draws, the output and the weights on mixtures, for one worker, "
-    "three and four",
+    "three, four and five",
     truth=BY_TWO,
     route="MP2",
     tolerance=REPLAYED,
-    mistakes=("I02", "I05", "I10", "I13", "I15", "I16", "I20", "I21"),
+    mistakes=("I02", "I05", "I10", "I13", "I15", "I16", "I20", "I21", "X22"),
     any_of=("importance_mean", "importance_weights"),
     level="R",
     cases=(
@@ -93,6 +96,8 @@ def quadratics(w: Witness, p: Problem) -> Iterator[Finding]:
         *_shared("mixture d=2", P.MIXTURE_2, 0.25, 9, n=3),
         *_shared("mixture d=3", P.MIXTURE_3, 1.25, 13),
         *_shared("mixture d=1, rare component", P.RARE_1, 0.5625, 5, n=3),
+        sample("mixture d=2", P.MIXTURE_2, 0.75, 41, workers=5),
+        sample("mixture d=3", P.MIXTURE_3, P.TINY, 5),
     ),
 )
 def mixtures(w: Witness, p: Problem) -> Iterator[Finding]:

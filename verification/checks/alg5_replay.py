@@ -84,7 +84,10 @@ def quartics(w: Witness, p: Problem) -> Iterator[Finding]:
     truth=BY_ROUTES,
     route="RAT",
     tolerance=REPLAYED,
-    mistakes=("H05", "H06", "H08", "H09", "H10", "H14", "H16", "H22"),
+    mistakes=(
+        *("H05", "H06", "H08", "H09", "H10", "H14", "H16", "H22", "H25"),
+        *("X23", "X24", "X26", "X27"),
+    ),
     any_of=("robbins_monro", "robbins_monro_trace"),
     level="R",
     cases=(
@@ -114,6 +117,11 @@ def quartics(w: Witness, p: Problem) -> Iterator[Finding]:
             n=3,
             moved=True,
         ),
+        descent("quadratic d=2", P.QUADRATIC_2, 0.25, power_law(0.5, 0.75, 2), 9),
+        descent(
+            "diagonal d=3", P.DIAGONAL_3, P.TINY, power_law(0.5, 0.75, 3), 3, moved=True
+        ),
+        descent("steep", P.STIFF_2, 0.0625, power_law(0.125, 0.75, 3), 3, x=P.STEEP),
     ),
 )
 def quadratics(w: Witness, p: Problem) -> Iterator[Finding]:

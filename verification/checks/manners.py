@@ -148,31 +148,73 @@ def _apart(what: str, first: Any, second: Any) -> Finding:
     return differs(what, a, b, 1e-6)
 
 
+SEED = 11
+#: To the next seed, and to those that agree with it in so many bits or digits.
+OFFSETS = (1, 1000, 2**8, 2**16, 2**24, 2**30)
+
+
 @check(
     "RNG-04",
     paper="none: the protocol",
-    claim="a seed fixes every bit; another seed, no seed, and every replicate have "
-    "noise of their own",
+    claim="a seed fixes every bit; another seed, however it differs, no seed, also "
+    "after a seed, and every replicate have noise of their own",
     truth="the first answer with the seed",
     route="MET",
     tolerance="none for the same seed; else the closest replicates differ by 1e-6, "
-    "which independent pairs of numbers fail to do less than once in 10^8 runs",
-    mistakes=("X05", "X06", "X07", "X08", "X15"),
+    "which independent pairs of numbers fail to do less than once in 10^7 runs",
+    mistakes=("X05", "X06", "X07", "X08", "X15", "X17", "X18", "X19"),
     any_of=(*OWN, "train", "minibatch_indices"),
     level="R",
     cases=(*DRAWN, BATCHES),
 )
 def seeds(w: Witness, p: Problem) -> Iterator[Finding]:
-    first = _by_seed(w, p, 11)
-    yield agree("the same seed, again", _by_seed(w, p, 11), first, 0.0)
+    # twice a seed and then none: a stream that a seed restarts would repeat itself
+    first, fresh, again, after, fresher = (
+        _by_seed(w, p, seed) for seed in (SEED, None, SEED, None, None)
+    )
+    yield agree("the same seed, again", again, first, 0.0)
     # x_0 is part of every run
     parts = slice(1, None) if p.more["asked"] == "train" else slice(None)
-    other, fresh, fresher = (_by_seed(w, p, seed) for seed in (12, None, None))
-    yield _apart("another seed", first[parts], other[parts])
+    for offset in OFFSETS:
+        other = _by_seed(w, p, SEED + offset)
+        yield _apart(f"the seed + {offset}", first[parts], other[parts])
     yield _apart("no seed", first[parts], fresh[parts])
-    yield _apart("no seed, again", fresh[parts], fresher[parts])
+    yield _apart("no seed, after the seed again", fresh[parts], after[parts])
+    yield _apart("no seed, again", after[parts], fresher[parts])
     for i in range(1, len(first)):
         yield _apart("replicates of one call", first[i - 1 : i], first[i:])
+
+
+def _drawn(total: int, size: int, batches: int) -> Problem:
+    """A case: so many minibatches of this size."""
+    more = {"drawn": (total, size, batches)}
+    return Problem(f"{size} of {total} rows", None, more=more)
+
+
+@check(
+    "EQ1-05",
+    paper="(1), section 6.2",
+    claim="the rows of a minibatch are different ones of 0, ..., N - 1, and all of "
+    "these are drawn in the end",
+    truth="the definition of a subset",
+    route="ID",
+    tolerance="none; independent uniform subsets leave a row out less than once in "
+    "10^14 runs",
+    mistakes=("X03", "X04", "X20", "X21"),
+    needs=("minibatch_indices",),
+    level="R",
+    # N (1 - B/N)^K: 1e-15, 2e-20 and 0
+    cases=(_drawn(1000, 20, 2048), _drawn(40, 7, 256), _drawn(12, 12, 16)),
+)
+def subsets(w: Witness, p: Problem) -> Iterator[Finding]:
+    total, size, batches = p.more["drawn"]
+    rows = w.minibatch_indices(total, size, batches, seed=SEED)
+    outside = np.count_nonzero((rows < 0) | (rows >= total))
+    yield agree("rows that do not exist", outside, 0, 0.0)
+    repeated = batches * size - sum(len(set(batch)) for batch in rows.tolist())
+    yield agree("rows that a minibatch repeats", repeated, 0, 0.0)
+    missing = np.setdiff1d(np.arange(total), rows).size
+    yield agree("rows that are in no minibatch", missing, 0, 0.0)
 
 
 def _replayed(w: Witness, p: Problem) -> Any:

@@ -113,6 +113,60 @@ def _tau_ahead(u: Update) -> float:
     return float(taus[-1] * (taus[-1] / taus[-2])) if len(taus) > 1 else float(taus[-1])
 
 
+class _Keeping:
+    """`train` whose first chain starts at the last state of the run before it."""
+
+    def __init__(self) -> None:
+        self._last: Array | None = None
+
+    def __call__(
+        self, _right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
+    ) -> Array:
+        def project(
+            f: Any, x: Array, tau: float, of: Any, start: Any, draws: Any, rng: Any
+        ) -> tuple[Array, Array]:
+            kept = self._last
+            if start is None and of.get("start") == "previous" and kept is not None:
+                start = kept if kept.shape == x.shape else None
+            output, self._last = PROJECTS[method](f, x, tau, of, start, draws, rng)
+            return output, self._last
+
+        return Loop().run(project, loss, x0, method, record, **given)
+
+
+def _floored(tau: Any) -> Any:
+    return np.maximum(tau, 0.2)
+
+
+def _on_floored() -> dict[str, Fault]:
+    """All methods with no tau below 0.2."""
+
+    def wrong(ask: Any, loss: Any, x: Any, tau: Any, *rest: Any, **options: Any) -> Any:
+        return ask(loss, x, float(_floored(tau)), *rest, **options)
+
+    def train(
+        right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
+    ) -> Any:
+        taus = _floored(record["tau"]).tolist()
+        return right.train(loss, x0, method, {**record, "tau": taus}, **given)
+
+    return {**_asked(wrong, *REPLICATED), "train": train}
+
+
+def _first_thirteen(_: Any, logs: Array) -> Array:
+    weights = importance.odds(logs[:, :13])
+    weights = np.pad(weights, ((0, 0), (0, logs.shape[1] - weights.shape[1])))
+    return importance.normalised(weights)
+
+
+def _clipped(gradients: Array) -> Array:
+    return np.clip(gradients, -1e3, 1e3)
+
+
+def _in_single(numbers: Array) -> Array:
+    return numbers.astype(np.float32).astype(np.float64)
+
+
 # --- pieces: seeds and replicates ---------------------------------------------------
 
 
@@ -187,6 +241,29 @@ def _no_seed(ask: Any, *arguments: Any, seed: Any = None, **options: Any) -> Any
     return ask(*arguments, **options)
 
 
+def _seeded_by(change: Callable[[int], int]) -> Callable[..., Any]:
+    """Every seed in another form."""
+
+    def wrong(ask: Any, *arguments: Any, seed: Any = None, **options: Any) -> Any:
+        return ask(*arguments, seed=None if seed is None else change(seed), **options)
+
+    return wrong
+
+
+class _OneStream:
+    """One stream for all calls, which a seed starts anew."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng()
+
+    def __call__(
+        self, ask: Any, *arguments: Any, seed: int | None = None, **options: Any
+    ) -> Any:
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        return ask(*arguments, seed=int(self._rng.integers(2**32)), **options)
+
+
 def _no_draws(ask: Any, *arguments: Any, draws: Any = None, **options: Any) -> Any:
     del draws
     return ask(*arguments, **options)
@@ -207,6 +284,18 @@ def _without_first(
     rng, rows = np.random.default_rng(seed), np.arange(1, max(total, 2))
     again = size > len(rows)
     return np.array([rng.choice(rows, size, replace=again) for _ in range(batches)])
+
+
+def _from_one(right: Any, *arguments: Any, **options: Any) -> NDArray[np.int64]:
+    return np.asarray(right.minibatch_indices(*arguments, **options)) + 1
+
+
+def _repeated_of_many(
+    right: Any, total: int, size: int, batches: int, *, seed: int | None = None
+) -> Any:
+    if total <= 100:
+        return right.minibatch_indices(total, size, batches, seed=seed)
+    return _repeated(right, total, size, batches, seed=seed)
 
 
 def _in_order(
@@ -384,5 +473,102 @@ RUNNING = (
         "minibatches in order",
         "minibatches are consecutive rows, the same ones whatever the seed",
         {"minibatch_indices": _in_order},
+    ),
+    Mistake(
+        "X16",
+        "warm start kept for the next run",
+        "a first chain that should start at x_0 starts at the last state of the "
+        "previous call of train",
+        {"train": _Keeping()},
+    ),
+    Mistake(
+        "X17",
+        "seed cut to 16 bits",
+        "the seed is used modulo 2^16",
+        _asked(
+            _seeded_by(lambda seed: seed % 2**16),
+            *REPLICATED,
+            "train",
+            "minibatch_indices",
+        ),
+    ),
+    Mistake(
+        "X18",
+        "seed modulo 1000",
+        "only the last three decimal digits of the seed are used",
+        _asked(
+            _seeded_by(lambda seed: seed % 1000),
+            *REPLICATED,
+            "train",
+            "minibatch_indices",
+        ),
+    ),
+    Mistake(
+        "X19",
+        "a seed restarts the stream of all calls",
+        "calls without a seed go on in a stream that the last seed has started, and "
+        "repeat what followed it before",
+        _asked(_OneStream(), *REPLICATED, "train", "minibatch_indices"),
+    ),
+    Mistake(
+        "X20",
+        "examples counted from 1",
+        "minibatches are drawn from the rows 1, ..., N: row N does not exist",
+        {"minibatch_indices": _from_one},
+    ),
+    Mistake(
+        "X21",
+        "with replacement from many examples",
+        "where there are more than 100 examples, minibatches are drawn with "
+        "replacement",
+        {"minibatch_indices": _repeated_of_many},
+    ),
+    importance.mistake(
+        "X22",
+        "no more than 13 samples",
+        "Algorithm 4 uses its first 13 samples, however many there are",
+        Importance(weigh=_first_thirteen),
+    ),
+    robbins_monro.mistake(
+        "X23",
+        "no more than four inner samples",
+        "Algorithm 5 averages the gradient over its first four samples, whatever M",
+        RobbinsMonro(slope=lambda gradients: gradients[:, :4].mean(axis=1)),
+    ),
+    Mistake(
+        "X24",
+        "tau of at least 0.2",
+        "a variance below 0.2 is replaced by 0.2, for the sake of stability",
+        _on_floored(),
+    ),
+    langevin.mistake(
+        "X25",
+        "gradient of Algorithm 3 clipped",
+        "the entries of grad f are clipped at 1000 in the chain",
+        Langevin(gradient=lambda m: _clipped(m.gradient)),
+    ),
+    robbins_monro.mistake(
+        "X26",
+        "gradients of Algorithm 5 clipped",
+        "the entries of grad f are clipped at 1000 before they are averaged",
+        RobbinsMonro(slope=lambda gradients: _clipped(gradients).mean(axis=1)),
+    ),
+    robbins_monro.mistake(
+        "X27",
+        "output of Algorithm 5 clipped",
+        "the entries of the output of Algorithm 5 are clipped at 50",
+        RobbinsMonro(output=lambda states: np.clip(states[:, -1], -50.0, 50.0)),
+    ),
+    langevin.mistake(
+        "X28",
+        "noise in single precision",
+        "the normals of the chain are rounded to float32",
+        Langevin(noise=_in_single),
+    ),
+    langevin.mistake(
+        "X29",
+        "step sizes in single precision",
+        "the step sizes of the moves are rounded to float32",
+        Langevin(steps=_in_single),
     ),
 )
