@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -205,7 +206,7 @@ def test_a_control_that_holds_is_not_the_worst() -> None:
         yield from (good, control)
 
     entry = find(["ALG4-R1"])[0]
-    changed = type(entry)(**{**vars(entry), "id": "ALG4-97", "body": body})
+    changed = replace(entry, id="ALG4-97", body=body)
     outcome = run_check(changed, Witness(Noise()))
     assert outcome.worst == good
 

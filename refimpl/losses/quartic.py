@@ -234,4 +234,4 @@ def _crossing(
     ends = start + side * step / 2, start + side * step
     if p(ends[0]) >= level:
         return ends[0]
-    return float(brentq(lambda y: p(y) - level, *ends, rtol=1e-3))
+    return float(brentq(lambda y: p(y) - level, *ends))
