@@ -14,7 +14,7 @@ from typing import Any
 
 import numba
 
-Kernel = Callable[..., None]
+Kernel = Callable[..., Any]
 
 
 def jit(kernel: Kernel) -> Any:

@@ -136,6 +136,20 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def as_rows(indices: Any, N: int) -> NDArray[np.int64]:
+    """Indices of some of N examples, at least one of them, shape (B,)."""
+    rows = np.asarray(indices)
+    if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
+        raise InvalidParameter(
+            f"indices must be a non-empty list of whole numbers, got {indices!r}"
+        )
+    if rows.min() < 0 or rows.max() >= N:
+        raise InvalidParameter(
+            f"indices must be from 0 to N - 1 = {N - 1}, got {indices!r}"
+        )
+    return rows.astype(np.int64)
+
+
 def as_symmetric(name: str, value: Any, d: int | None = None) -> Array:
     """Symmetric matrices, shape (..., d, d); asymmetry up to rounding is averaged."""
     matrix = as_array(name, value, (2, 3))

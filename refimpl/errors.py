@@ -34,6 +34,14 @@ class MissingExtra(RefimplError, ImportError):
     """A library is missing that an optional extra of this package brings."""
 
 
+class MissingData(RefimplError, OSError):
+    """Data are not where they were looked for, or could not be downloaded."""
+
+
+class InvalidData(InvalidParameter):
+    """A file is not what its format says, or not the one that was asked for."""
+
+
 class NotCertified(RefimplError, ArithmeticError):
     """A minimiser was not found, or could not be shown to be the global one.
 

@@ -12,24 +12,34 @@ Workers take blocks; a block returns its sums relative to its own largest weight
 blocks are merged in their order.  So the result does not depend, to the last bit, on
 the number of workers, and no more than a few blocks are in memory.
 
+Implementations are known that take tau for the standard deviation of the samples:
+``noise="standard-deviation"`` is Algorithm 4 with tau^2 in place of tau.
+
 State, relative to exp(top):  mass = sum w;  squares = sum w^2;  moment = sum w z.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import starmap
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
 from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import InvalidParameter, NonFinite
-from refimpl.interfaces import Loss, Projection
+from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
 from refimpl.losses.minibatch import Resampled
-from refimpl.noise import normal_blocks, rows_per_block
+from refimpl.noise import (
+    Reading,
+    as_reading,
+    normal_blocks,
+    rows_per_block,
+    variance_of,
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,12 @@ class Weights:
     local_entropy: float
     local_entropy_error: float
     normalised: Array | None = None
+    positions: ClassVar[tuple[Array, ...]] = ()
+
+    def lifted(self, points: Sequence[Array], embed: Any) -> "Weights":
+        """The same: weights have no place."""
+        del points, embed
+        return self
 
 
 def log_weights(f: Loss, x: Array, tau: float, z: Array) -> Array:
@@ -107,7 +123,9 @@ def log_weights(f: Loss, x: Array, tau: float, z: Array) -> Array:
         If f is NaN or -inf at a sample; +inf is a weight of zero.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # judged below
-        logs: Array = -f(x + np.sqrt(tau) * z)
+        samples = np.sqrt(tau) * z
+        samples += x
+        logs: Array = -f(samples)
     if not logs.max() < np.inf:
         raise NonFinite(
             "f is NaN or -inf at a sample of phi, so that its weight is no number: "
@@ -166,6 +184,8 @@ class ImportanceSampling:
         How many samples.
     workers : int
         How many threads share them; the result does not depend on it.
+    noise : {"variance", "standard-deviation"}
+        What tau is of the samples of phi.  The paper's text says variance.
     keep_weights : bool
         Whether to keep the J normalised weights.
 
@@ -184,11 +204,13 @@ class ImportanceSampling:
 
     J: int
     workers: int = 1
+    noise: Reading = "variance"
     keep_weights: bool = False
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
         as_count("workers", self.workers)
+        as_reading(self.noise)
 
     def __call__(
         self,
@@ -208,21 +230,35 @@ class ImportanceSampling:
         NonFinite
             If f is NaN or -inf at a sample, or +inf at all of them.
         """
+        return self.run(q, rng=rng, start=self.first_state(q, previous))
+
+    def first_state(self, q: GibbsLaw, previous: Projection | None) -> Array:
+        """The centre, shape (d,)."""
         del previous
+        return q.x
+
+    def flat_law(self, tau: float, info: Weights) -> FlatLaw:
+        """The law where f is flat, given the weights: the variance is tau / ESS."""
+        share = variance_of(tau, self.noise) / info.effective_sample_size
+        return FlatLaw(np.zeros(1), np.array([[share]]))
+
+    def run(self, q: GibbsLaw, *, rng: np.random.Generator, start: Array) -> Projection:
+        """The estimate; there is no start to choose."""
+        del start
         as_generator("rng", rng)
         if isinstance(q.f, Resampled):
             raise InvalidParameter(
                 "importance weights are comparable only under one minibatch: use "
                 "`minibatches`, one for each weight update, in place of `Resampled`"
             )
-        d = q.x.size
+        d, variance = q.x.size, float(variance_of(q.tau, self.noise))
         rows = rows_per_block(d)
         sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
         kept: dict[int, Array] = {}
 
         def block(i: int, own: np.random.Generator) -> WeightedSums:
             z = next(normal_blocks(own, sizes[i], d))
-            logs = log_weights(q.f, q.x, q.tau, z)
+            logs = log_weights(q.f, q.x, variance, z)
             if self.keep_weights:
                 kept[i] = logs
             return weighed(logs, z)
@@ -230,7 +266,7 @@ class ImportanceSampling:
         # one after the other: a stream is some kilobytes, and there may be 10^5 blocks
         jobs = ((i, rng.spawn(1)[0]) for i in range(len(sizes)))
         workers = min(self.workers, len(sizes))
-        x, weights = importance(q.x, q.tau, _in_order(block, jobs, workers))
+        x, weights = importance(q.x, variance, _in_order(block, jobs, workers))
         if self.keep_weights:
             logs = np.concatenate([kept[i] for i in range(len(sizes))])
             with np.errstate(over="ignore"):  # exp(-inf) is the right answer

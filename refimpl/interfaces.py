@@ -184,6 +184,16 @@ class FiniteSum(Loss, Protocol):
         ...
 
 
+@runtime_checkable
+class Reducible(Loss, Protocol):
+    """A loss that sees part of the parameter space only."""
+
+    @property
+    def reduced(self) -> Any:
+        """The loss on what it sees, a `refimpl.losses.reduced.Reduced`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Projection:
     """The mean of the best Gaussian for q: step 2 of Algorithms 1 and 2.
@@ -200,6 +210,26 @@ class Projection:
     info: Any = None
 
 
+@dataclass(frozen=True)
+class FlatLaw:
+    """What an estimator returns in directions in which the loss is flat.
+
+    Its output, and the positions that its `info` carries, are there jointly
+
+        centre + start u_0 + N(0, covariance),
+
+    u_0 being the start's offset from the centre; different directions are independent.
+
+    Attributes
+    ----------
+    start : ndarray, shape (k,)
+    covariance : ndarray, shape (k, k)
+    """
+
+    start: Array
+    covariance: Array
+
+
 class BestGaussian(Protocol):
     """Step 2 of Algorithms 1 and 2: both families answer this one call."""
 
@@ -211,6 +241,29 @@ class BestGaussian(Protocol):
         previous: Projection | None = None,
     ) -> Projection:
         """The mean of the best Gaussian for q, in one argument of KL."""
+        ...
+
+
+class Estimator(BestGaussian, Protocol):
+    """A `BestGaussian` that can run on what a loss sees and knows the rest.
+
+    The `info` of its projections has ``positions``, a tuple of states (d,), and
+    ``lifted(points, embed)``, the same with these positions, `embed` carrying
+    differences into the whole space.
+    """
+
+    def first_state(self, q: "GibbsLaw", previous: Projection | None) -> Array:
+        """Where it starts, shape (d,)."""
+        ...
+
+    def run(
+        self, q: "GibbsLaw", *, rng: np.random.Generator, start: Array
+    ) -> Projection:
+        """Its projection from that start."""
+        ...
+
+    def flat_law(self, tau: float, info: Any) -> FlatLaw:
+        """The law where f is flat, given what `info` tells of the run elsewhere."""
         ...
 
 

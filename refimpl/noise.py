@@ -6,11 +6,16 @@ short blocks are left to NumPy.  Blocks are reused: whoever keeps one must copy 
 """
 
 from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from refimpl._jit import jit
 from refimpl.arrays import Array
+from refimpl.errors import InvalidParameter
+
+Reading = Literal["variance", "standard-deviation"]
+"""How the second argument of the paper's N(m, v) is read; its text says variance."""
 
 BLOCK = 2**17
 """Numbers per block, 1 MiB; a block has at least one row."""
@@ -28,6 +33,20 @@ def fill_kernel(rng: np.random.Generator, z: Array) -> None:
             z[i, j] = rng.standard_normal()
 
 
+def as_reading(value: Any) -> Reading:
+    """The value, if it is a reading."""
+    if value not in get_args(Reading):
+        raise InvalidParameter(
+            f'noise must be "variance" or "standard-deviation", got {value!r}'
+        )
+    return value
+
+
+def variance_of(v: Any, reading: Reading) -> Any:
+    """The variance of the noise N(m, v): v, or v^2 if v is read as a deviation."""
+    return v if reading == "variance" else v * v
+
+
 def rows_per_block(d: int) -> int:
     """How many rows of d numbers make a block."""
     return max(1, BLOCK // d)
@@ -39,11 +58,22 @@ def normal_blocks(rng: np.random.Generator, n: int, d: int) -> Iterator[Array]:
     memory = np.empty((rows, d))
     for start in range(0, n, rows):
         block = memory[: n - start]
-        if block.size <= SHORT:
-            rng.standard_normal(out=block)
-        else:
-            fill_kernel(rng, block)
+        _fill(rng, block)
         yield block
+
+
+def normals(rng: np.random.Generator, n: int, d: int) -> Array:
+    """n rows of d standard normals, shape (n, d)."""
+    z = np.empty((n, d))
+    _fill(rng, z)
+    return z
+
+
+def _fill(rng: np.random.Generator, z: Array) -> None:
+    if z.size <= SHORT:
+        rng.standard_normal(out=z)
+    else:
+        fill_kernel(rng, z)
 
 
 def normal_rows(rng: np.random.Generator, n: int, d: int) -> Iterator[Array]:

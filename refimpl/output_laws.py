@@ -50,8 +50,10 @@ from refimpl.losses._components import half_log_dets
 from refimpl.losses._spectral import SpectralQuadratic
 from refimpl.losses.affine import Linear
 from refimpl.losses.gaussian_mixture import GaussianMixture
+from refimpl.noise import Reading, as_reading, variance_of
 
 Chain = Literal["literal", "new-states"]
+Output = Literal["average", "controlled"]
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,13 @@ class Response:
 
 @np.errstate(over="ignore", invalid="ignore")  # judged here and in `_unrolled`
 def langevin_response(
-    curvatures: Any, tau: float, epsilon: Any, *, chain: Chain = "literal"
+    curvatures: Any,
+    tau: float,
+    epsilon: Any,
+    *,
+    chain: Chain = "literal",
+    noise: Reading = "variance",
+    output: Output = "average",
 ) -> Response:
     """The linear system that Algorithm 3 is in directions of these curvatures.
 
@@ -207,6 +215,10 @@ def langevin_response(
         Step sizes, as `refimpl.schedules.steps` gives them; variances of the noise.
     chain : {"literal", "new-states"}
         The reading of the box, see `refimpl.sgld`.
+    noise : {"variance", "standard-deviation"}
+        What epsilon_j is of the noise.
+    output : {"average", "controlled"}
+        Which estimate, see `refimpl.sgld`.
 
     Raises
     ------
@@ -232,11 +244,19 @@ def langevin_response(
         raise InvalidParameter(
             f'chain must be "literal" or "new-states", got {chain!r}'
         )
+    if output not in ("average", "controlled"):
+        raise InvalidParameter(
+            f'output must be "average" or "controlled", got {output!r}'
+        )
     moves = epsilon[:-1] if chain == "literal" else epsilon
     weights = epsilon if chain == "literal" else np.append(0.0, epsilon)
-    rates = curvatures + 1 / as_variance("tau", tau)
+    pull = 1 / as_variance("tau", tau)
     mass = require_finite(epsilon.sum(), "the sum of the step sizes")
-    return _unrolled(rates, moves / 2, moves, weights / mass)
+    variances = variance_of(moves, as_reading(noise))
+    control = pull if output == "controlled" else None
+    return _unrolled(
+        curvatures + pull, moves / 2, variances, weights / mass, control=control
+    )
 
 
 @np.errstate(over="ignore", invalid="ignore")  # judged in `moved_by`
@@ -248,6 +268,8 @@ def sgld_law(
     *,
     start: Any = None,
     chain: Chain = "literal",
+    noise: Reading = "variance",
+    output: Output = "average",
 ) -> SGLDLaw:
     """The law of Algorithm 3's output and last state on a loss of constant curvature.
 
@@ -265,6 +287,10 @@ def sgld_law(
         The chain's first state; the centre if not given.
     chain : {"literal", "new-states"}
         The reading of the box, see `refimpl.sgld`.
+    noise : {"variance", "standard-deviation"}
+        What epsilon_j is of the noise.
+    output : {"average", "controlled"}
+        Which estimate, see `refimpl.sgld`.
 
     Raises
     ------
@@ -290,13 +316,80 @@ def sgld_law(
     """
     frame = _frame(f, x, tau)
     curvatures, which = np.unique(frame.curvatures, return_inverse=True)
-    response = langevin_response(curvatures, tau, epsilon, chain=chain)
+    response = langevin_response(
+        curvatures, tau, epsilon, chain=chain, noise=noise, output=output
+    )
     mean, covariance = frame.moved_by(response, which, start)
     return SGLDLaw(
         Moments(mean[0], covariance[0, 0], frame.basis),
         Moments(mean[1], covariance[1, 1], frame.basis),
         covariance[0, 1],
     )
+
+
+def sgld_walk(
+    tau: float,
+    epsilon: Any,
+    updates: int,
+    *,
+    start: Literal["centre", "previous"] = "centre",
+    chain: Chain = "literal",
+    noise: Reading = "variance",
+    output: Output = "average",
+) -> Array:
+    """The variance of x_k - x_0 over a run of Algorithm 1 by 3, where f is flat.
+
+    There every update adds the noise of its output and nothing else: a random walk.
+
+    Parameters
+    ----------
+    tau : float
+        A variance.
+    epsilon : array_like, shape (J,)
+        Step sizes, variances of the noise.
+    updates : int
+        How many weight updates.
+    start : {"centre", "previous"}
+        Where the chain of an update starts: at x_k, or at its own last state.
+    chain, noise, output
+        As in `langevin_response`.
+
+    Returns
+    -------
+    ndarray, shape (updates + 1,)
+        For k = 0, 1, ...; of one direction.
+
+    Raises
+    ------
+    InvalidParameter
+        For anything else than the above.
+
+    References
+    ----------
+    Algorithm 3, section 5.1.1.
+
+    Examples
+    --------
+    The paper's settings: each weight moves by 0.0235 in an update, and by 0.53 in 500.
+
+    >>> from refimpl.schedules import Harmonic, steps
+    >>> variance = sgld_walk(0.01, steps(Harmonic(1000.0), 1000), 500)
+    >>> np.sqrt(variance[[1, 500]]).round(4)
+    array([0.0235, 0.5255])
+    """
+    response = langevin_response(
+        [0.0], tau, epsilon, chain=chain, noise=noise, output=output
+    )
+    if start not in ("centre", "previous"):
+        raise InvalidParameter(f'start must be "centre" or "previous", got {start!r}')
+    kept = response.start[:, 0] if start == "previous" else np.zeros(2)
+    # (x, last) to (x, last): the centre x and what is kept of last - x
+    A = np.array([1 - kept, kept]).T
+    covariance, variances = np.zeros((2, 2)), [0.0]
+    for _ in range(as_count("updates", updates, least=0)):
+        covariance = A @ covariance @ A.T + response.covariance[:, :, 0]
+        variances.append(float(covariance[0, 0]))
+    return np.array(variances)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # judged here
@@ -358,7 +451,14 @@ def sgld_stationary_law(f: Loss, x: Any, tau: float, epsilon: float) -> Moments:
 
 @np.errstate(over="ignore", invalid="ignore")  # judged in `moved_by`
 def robbins_monro_law(
-    f: Loss, x: Any, tau: float, a: Any, M: int, *, start: Any = None
+    f: Loss,
+    x: Any,
+    tau: float,
+    a: Any,
+    M: int,
+    *,
+    start: Any = None,
+    noise: Reading = "variance",
 ) -> Moments:
     """The Gaussian law of Algorithm 5's last state on a loss of constant curvature.
 
@@ -376,6 +476,8 @@ def robbins_monro_law(
         Samples of phi at each move.
     start : array_like, shape (d,), optional
         The first state; the centre if not given.
+    noise : {"variance", "standard-deviation"}
+        What tau is of the samples of phi.
 
     Raises
     ------
@@ -403,8 +505,10 @@ def robbins_monro_law(
     t = frame.tau * curvatures
     only_the_last = np.append(np.zeros(a.size), 1.0)
     unit = _unrolled(1 + t, a, a * a, only_the_last)
-    noise = t * t * frame.tau / as_count("M", M)
-    response = Response(unit.start, frame.tau * unit.slope, noise * unit.covariance)
+    spread = variance_of(frame.tau, as_reading(noise)) / as_count("M", M)
+    response = Response(
+        unit.start, frame.tau * unit.slope, t * t * spread * unit.covariance
+    )
     mean, covariance = frame.moved_by(response, which, start)
     return Moments(mean[1], covariance[1, 1], frame.basis)
 
@@ -590,22 +694,36 @@ def _frame(f: Loss, x: Any, tau: float) -> _Frame:
     return _Frame(x, as_variance("tau", tau), slope, curvatures, basis)
 
 
-def _unrolled(rates: Array, step: Array, noise: Array, weights: Array) -> Response:
+def _unrolled(
+    rates: Array,
+    step: Array,
+    noise: Array,
+    weights: Array,
+    *,
+    control: float | None = None,
+) -> Response:
     """sum_j weights_j u_j and the last u, for the recursion with J moves
 
         u_{j+1} = u_j - step_j (rate u_j + s) + N(0, noise_j),    j = 0, ..., J - 1,
 
     by the chain rule from the last move to the first: `reach` is what the two make of
     a unit that enters after a move.  All contributions to a variance are squares.
+
+    With `control` the sum is that of u_j less a recursion with this rate, the same
+    noise, no slope and no start: `shadow` is what that one makes of a unit.
     """
     reach = np.array([np.full(rates.size, weights[-1]), np.ones(rates.size)])
     slope, covariance = np.zeros((2, rates.size)), np.zeros((2, 2, rates.size))
+    shadow = 0.0 if control is None else weights[-1]
     with np.errstate(over="ignore", invalid="ignore"):  # judged below
         for j in reversed(range(step.size)):
-            covariance += noise[j] * reach[:, None] * reach
+            met = reach - [[shadow], [0.0]]
+            covariance += noise[j] * met[:, None] * met
             slope -= step[j] * reach
             reach *= 1 - step[j] * rates
             reach[0] += weights[j]
+            if control is not None:
+                shadow = shadow * (1 - step[j] * control) + weights[j]
     if not all(np.isfinite(part).all() for part in (reach, slope, covariance)):
         raise NonFinite(
             "the law of the output left the representable numbers: the steps are too "

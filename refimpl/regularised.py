@@ -207,7 +207,9 @@ def heat_gradient_estimate(
     """
     total = np.zeros_like(y)
     for z in blocks:
-        total += f.gradient(y[:, None, :] + np.sqrt(tau) * z).sum(axis=1)
+        samples = np.sqrt(tau) * z
+        samples += y[:, None, :]
+        total += f.gradient(samples).sum(axis=1)
     return total / M
 
 

@@ -11,23 +11,24 @@
 
 Departures:  E6, the paper starts at x^0, loops j = 1..J and returns x^J; here there
 are J transitions and the state after the last is returned.  E7, the steps decrease:
-a^j = c j^(-alpha).
+a^j = c j^(-alpha).  Implementations are known that take tau for the standard deviation
+of z^(m), not of the rest: ``noise="standard-deviation"``.
 
 State:  y, the states of n runs side by side, (n, d);  h, the bracket of (17), a noisy
 value of h(y) = y - x_k + tau grad F^H(y).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import NonFinite
-from refimpl.interfaces import Loss, Projection
+from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
-from refimpl.noise import normal_blocks
+from refimpl.noise import Reading, as_reading, normal_blocks, variance_of
 from refimpl.regularised import heat_gradient_estimate
 from refimpl.schedules import Schedule, as_schedule, steps
 
@@ -41,6 +42,7 @@ def robbins_monro(
     noise: Iterable[Iterable[Array]],
     *,
     start: Array,
+    noise_is: Reading = "variance",
     visit: Any = None,
 ) -> tuple[Array, Array]:
     """The core: the last states and residuals of n runs, given their noise.
@@ -60,6 +62,8 @@ def robbins_monro(
         For each of the J moves its blocks of standard normals, (n, m, d) with m
         adding up to M.
     start : ndarray, shape (n, d)
+    noise_is : {"variance", "standard-deviation"}
+        What tau is of the samples.
     visit : callable, optional
         Called with every new state (n, d); copy what you keep.
 
@@ -74,9 +78,10 @@ def robbins_monro(
         Where a run diverges; it names the inner step and what to change.
     """
     y, h = start.copy(), np.zeros_like(start)
+    variance = variance_of(tau, noise_is)
     for j, (a_j, blocks) in enumerate(zip(a, noise, strict=True), 1):
         with np.errstate(over="ignore", invalid="ignore"):  # judged below
-            h = y - x + tau * heat_gradient_estimate(f, y, tau, M, blocks)
+            h = y - x + tau * heat_gradient_estimate(f, y, variance, M, blocks)
             y = y - a_j * h
         if not np.isfinite(y).all():
             raise NonFinite(
@@ -106,6 +111,12 @@ class Residual:
     h: Array
     gradients: int
     trace: Array | None = None
+    positions: ClassVar[tuple[Array, ...]] = ()
+
+    def lifted(self, points: Sequence[Array], embed: Any) -> "Residual":
+        """The same in the whole space: h is zero where f is flat."""
+        del points
+        return replace(self, h=embed(self.h))
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,8 @@ class RobbinsMonro:
         The steps; `PowerLaw` in the paper.
     M : int
         Samples of phi at each move.
+    noise : {"variance", "standard-deviation"}
+        What tau is of these samples.  The paper's text says variance.
     trace : bool
         Whether to keep the J + 1 states.
 
@@ -141,12 +154,14 @@ class RobbinsMonro:
     J: int
     a: Schedule
     M: int
+    noise: Reading = "variance"
     trace: bool = False
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
         as_schedule("a", self.a)
         as_count("M", self.M)
+        as_reading(self.noise)
 
     def __call__(
         self,
@@ -164,10 +179,24 @@ class RobbinsMonro:
         NonFinite
             Where the run overflows.
         """
+        return self.run(q, rng=rng, start=self.first_state(q, previous))
+
+    def first_state(self, q: GibbsLaw, previous: Projection | None) -> Array:
+        """The centre, shape (d,)."""
         del previous
-        kept = [q.x]
+        return q.x
+
+    def flat_law(self, tau: float, info: Residual) -> FlatLaw:
+        """Where f is flat the last state has no noise."""
+        del tau, info
+        kept = np.prod(1 - steps(self.a, self.J))
+        return FlatLaw(np.array([kept]), np.zeros((1, 1)))
+
+    def run(self, q: GibbsLaw, *, rng: np.random.Generator, start: Array) -> Projection:
+        """The last state of a run from this start (d,)."""
+        kept = [start]
         visit = (lambda y: kept.append(y[0].copy())) if self.trace else None
-        last, h = self._run(q, 1, rng, visit)
+        last, h = self._descents(q, 1, rng, start, visit)
         trace = np.array(kept) if self.trace else None
         return Projection(last[0], Residual(h[0], self.J * self.M, trace))
 
@@ -179,10 +208,15 @@ class RobbinsMonro:
         InvalidParameter, NonFinite
             As for one.
         """
-        return self._run(q, as_count("n", n), rng)[0]
+        return self._descents(q, as_count("n", n), rng, q.x)[0]
 
-    def _run(
-        self, q: GibbsLaw, n: int, rng: np.random.Generator, visit: Any = None
+    def _descents(
+        self,
+        q: GibbsLaw,
+        n: int,
+        rng: np.random.Generator,
+        start: Array,
+        visit: Any = None,
     ) -> tuple[Array, Array]:
         as_generator("rng", rng)
         d = q.x.size
@@ -198,6 +232,7 @@ class RobbinsMonro:
             steps(self.a, self.J),
             self.M,
             (side_by_side() for _ in range(self.J)),
-            start=np.tile(q.x, (n, 1)),
+            start=np.tile(start, (n, 1)),
+            noise_is=self.noise,
             visit=visit,
         )

@@ -11,27 +11,39 @@
 
 Departures:  E5, the paper calls the start x^0 and never defines x^1: here the start is
 x^1, it is averaged with weight epsilon_1, and there are J-1 moves.  The other reading,
-J moves whose J new states are averaged, is ``chain="new-states"``.
+J moves whose J new states are averaged, is ``chain="new-states"``.  Implementations
+are known that take epsilon_j for the standard deviation of eta_j:
+``noise="standard-deviation"``.
+
+Another estimator, which is not the paper's: ``output="controlled"`` runs the chain of a
+flat loss beside, o^1 = 0, with the same noise,
+
+    o^{j+1} = (1 - epsilon_j / 2 tau) o^j + eta_j,
+
+and averages x^j - o^j.  As E o^j = 0 its mean is exactly that of Algorithm 3's output,
+and the noise that does not come from f is gone: where f is flat it has no variance.
 
 State:  y, the chain's state;  total, the weighted sum of states;  g, the gradient at
-y;  z, one row of standard normals.  All of them (n, d), n chains side by side.
+y;  z, one row of standard normals;  o, the chain beside.  All of them (n, d), n chains
+side by side.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refimpl._jit import jit
 from refimpl.arrays import Array, as_count, as_generator
 from refimpl.errors import InvalidParameter, NonFinite
-from refimpl.interfaces import Loss, Projection
+from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
-from refimpl.noise import normal_rows
+from refimpl.noise import Reading, as_reading, normal_rows, variance_of
+from refimpl.output_laws import Chain, Output, langevin_response
 from refimpl.schedules import Schedule, as_schedule, steps
-
-Chain = Literal["literal", "new-states"]
 
 
 @jit
@@ -43,22 +55,34 @@ def move_kernel(
     x: Array,
     tau: float,
     epsilon: float,
+    deviation: float,
     weight: float,
-    reach: Array,
+    lost: NDArray[np.int64],
 ) -> None:
     """One move of n chains; updates y and total in place.
 
-    y, total, g, z (n, d); x (d,).  reach[0] is infinite or NaN if y is.
+    y, total, g, z (n, d); x (d,).  lost[0] is how many entries of y are no numbers;
+    a sum of floats would not vectorise.
     """
-    scale = np.sqrt(epsilon)
-    sum_of_sizes = 0.0
+    count = 0
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             drift = g[i, j] - (x[j] - y[i, j]) / tau
-            y[i, j] += -0.5 * epsilon * drift + scale * z[i, j]
+            y[i, j] += -0.5 * epsilon * drift + deviation * z[i, j]
             total[i, j] += weight * y[i, j]
-            sum_of_sizes += abs(y[i, j])
-    reach[0] = sum_of_sizes
+            count += 0 if abs(y[i, j]) < np.inf else 1
+    lost[0] = count
+
+
+@jit
+def control_kernel(
+    o: Array, total: Array, z: Array, kept: float, deviation: float, weight: float
+) -> None:
+    """One move of the chains beside; updates o and total in place, all (n, d)."""
+    for i in range(o.shape[0]):
+        for j in range(o.shape[1]):
+            o[i, j] = kept * o[i, j] + deviation * z[i, j]
+            total[i, j] -= weight * o[i, j]
 
 
 def langevin(
@@ -70,6 +94,8 @@ def langevin(
     *,
     start: Array,
     chain: Chain = "literal",
+    noise_is: Reading = "variance",
+    output: Output = "average",
     visit: Any = None,
 ) -> tuple[Array, Array]:
     """The core: the outputs and last states of n chains, given their noise.
@@ -88,6 +114,9 @@ def langevin(
     start : ndarray, shape (n, d)
         The first states.
     chain : {"literal", "new-states"}
+    noise_is : {"variance", "standard-deviation"}
+        What epsilon_j is of the noise.
+    output : {"average", "controlled"}
     visit : callable, optional
         Called with every state that is averaged, (n, d); copy what you keep.
 
@@ -102,22 +131,29 @@ def langevin(
     """
     y = start.copy()
     if chain == "literal":
-        moves = zip(noise, epsilon[:-1], epsilon[1:], strict=True)
+        sizes, weights = epsilon[:-1], epsilon[1:]
         with np.errstate(over="ignore"):  # judged in `_mean`
             total = epsilon[0] * y
         if visit is not None:
             visit(y)
     else:
-        moves = zip(noise, epsilon, epsilon, strict=True)
+        sizes, weights = epsilon, epsilon
         total = np.zeros_like(y)
-    reach = np.zeros(1)
-    for j, (z, eps, weight) in enumerate(moves, 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # judged below
-            move_kernel(y, total, f.gradient(y), z, x, tau, eps, weight, reach)
-        if not np.isfinite(reach[0]):
-            raise _diverged(j, eps, tau)
-        if visit is not None:
-            visit(y)
+    lost = np.zeros(1, dtype=np.int64)
+    beside = np.zeros_like(y) if output == "controlled" else None
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        deviations = np.sqrt(variance_of(sizes, noise_is))
+        moves = zip(
+            noise, sizes.tolist(), deviations.tolist(), weights.tolist(), strict=True
+        )
+        for j, (z, eps, sd, weight) in enumerate(moves, 1):
+            move_kernel(y, total, f.gradient(y), z, x, tau, eps, sd, weight, lost)
+            if beside is not None:
+                control_kernel(beside, total, z, 1 - eps / (2 * tau), sd, weight)
+            if lost[0]:
+                raise _diverged(j, eps, tau)
+            if visit is not None:
+                visit(y)
     return _mean(total, epsilon), y
 
 
@@ -160,6 +196,16 @@ class Langevin:
     gradients: int
     trace: Array | None = None
 
+    @property
+    def positions(self) -> tuple[Array, ...]:
+        """The last state."""
+        return (self.last,)
+
+    def lifted(self, points: Sequence[Array], embed: Any) -> "Langevin":
+        """The same with another last state."""
+        del embed
+        return replace(self, last=points[0])
+
 
 @dataclass(frozen=True)
 class SGLD:
@@ -176,6 +222,10 @@ class SGLD:
         update (section 5.1.1).  It is pulled towards x_k in either case.
     chain : {"literal", "new-states"}
         The reading of the box, see the module's departures.
+    noise : {"variance", "standard-deviation"}
+        What epsilon_j is of the noise.  The paper's text says variance.
+    output : {"average", "controlled"}
+        The paper's estimate, or that of the same mean with less variance.
     trace : bool
         Whether to keep the J states.  This is J x d numbers.
 
@@ -203,6 +253,8 @@ class SGLD:
     epsilon: Schedule
     start: Literal["centre", "previous"] = "centre"
     chain: Chain = "literal"
+    noise: Reading = "variance"
+    output: Output = "average"
     trace: bool = False
 
     def __post_init__(self) -> None:
@@ -215,6 +267,11 @@ class SGLD:
         if self.chain not in ("literal", "new-states"):
             raise InvalidParameter(
                 f'chain must be "literal" or "new-states", got {self.chain!r}'
+            )
+        as_reading(self.noise)
+        if self.output not in ("average", "controlled"):
+            raise InvalidParameter(
+                f'output must be "average" or "controlled", got {self.output!r}'
             )
 
     @property
@@ -238,9 +295,13 @@ class SGLD:
         NonFinite
             Where the chain overflows.
         """
+        return self.run(q, rng=rng, start=self.first_state(q, previous))
+
+    def run(self, q: GibbsLaw, *, rng: np.random.Generator, start: Array) -> Projection:
+        """The estimate of a chain with this first state (d,), whatever `start` says."""
         kept: list[Array] = []
         visit = (lambda y: kept.append(y[0].copy())) if self.trace else None
-        output, last = self._run(q, 1, rng, previous, visit)
+        output, last = self._chains(q, 1, rng, start, visit)
         trace = np.array(kept) if self.trace else None
         return Projection(output[0], Langevin(last[0], self.moves, trace))
 
@@ -259,14 +320,15 @@ class SGLD:
         InvalidParameter, NonFinite
             As for one estimate.
         """
-        return self._run(q, as_count("n", n), rng, previous)[0]
+        start = self.first_state(q, previous)
+        return self._chains(q, as_count("n", n), rng, start)[0]
 
-    def _run(
+    def _chains(
         self,
         q: GibbsLaw,
         n: int,
         rng: np.random.Generator,
-        previous: Projection | None,
+        start: Array,
         visit: Any = None,
     ) -> tuple[Array, Array]:
         noise = normal_rows(as_generator("rng", rng), self.moves, n * q.x.size)
@@ -276,12 +338,21 @@ class SGLD:
             q.tau,
             steps(self.epsilon, self.J),
             (z.reshape(n, q.x.size) for z in noise),
-            start=np.tile(self._start(q, previous), (n, 1)),
+            start=np.tile(start, (n, 1)),
             chain=self.chain,
+            noise_is=self.noise,
+            output=self.output,
             visit=visit,
         )
 
-    def _start(self, q: GibbsLaw, previous: Projection | None) -> Array:
+    def first_state(self, q: GibbsLaw, previous: Projection | None) -> Array:
+        """Where the chain starts, shape (d,).
+
+        Raises
+        ------
+        InvalidParameter
+            If it should be the last state of another algorithm's update.
+        """
         if self.start == "centre" or previous is None:
             return q.x
         if not isinstance(previous.info, Langevin):
@@ -289,3 +360,20 @@ class SGLD:
                 'start="previous" needs the last update to be one of SGLD too'
             )
         return previous.info.last
+
+    def flat_law(self, tau: float, info: Langevin) -> FlatLaw:
+        """The law of output and last state where f is flat."""
+        del info
+        epsilon = steps(self.epsilon, self.J)
+        return _flat_law(epsilon.tobytes(), tau, self.chain, self.noise, self.output)
+
+
+@lru_cache(maxsize=64)
+def _flat_law(
+    epsilon: bytes, tau: float, chain: Chain, noise: Reading, output: Output
+) -> FlatLaw:
+    """It takes a loop over the steps, and whole runs ask for the same one again."""
+    response = langevin_response(
+        [0.0], tau, np.frombuffer(epsilon), chain=chain, noise=noise, output=output
+    )
+    return FlatLaw(response.start[:, 0], response.covariance[:, :, 0])

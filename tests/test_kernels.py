@@ -57,8 +57,18 @@ def score(*sizes: int) -> Any:
     return [y, means, factors, np.full((len(y), *means.shape), np.nan)]
 
 
-#: Tested in tests/test_samplers.py, where their draws and chains are.
+#: Tested in tests/test_samplers.py, where their draws and chains are, ...
 ELSEWHERE = {"refimpl.noise:fill_kernel", "refimpl.sgld:move_kernel"}
+#: ... in tests/test_span.py, beside what the control variate is for, ...
+ELSEWHERE |= {"refimpl.sgld:control_kernel"}
+#: ... and in tests/test_network.py, all of them as the network calls them.
+ELSEWHERE |= {
+    f"refimpl.network_kernels:{name}_kernel"
+    for name in (
+        *("tanh", "weights", "activated", "pulled_back"),
+        *("forward", "odds", "losses", "gradients"),
+    )
+}
 
 INPUTS = {
     "refimpl.losses._components:mahalanobis_kernel": mahalanobis,

@@ -134,6 +134,7 @@ ABILITIES = {
     "Expandable": {Quartic, Trigonometric, GaussianWells},
     "Enclosed": {Trigonometric},
     "FiniteSum": {LeastSquares},
+    "Reducible": {LeastSquares},
 }
 
 

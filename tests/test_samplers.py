@@ -166,11 +166,11 @@ def faces_of(kernel: Any) -> tuple[Any, Any]:
 def test_both_faces_of_the_move() -> None:
     faces = []
     for kernel in faces_of(move_kernel):
-        y, total, reach = np.ones((2, 3)), np.zeros((2, 3)), np.zeros(1)
+        y, total, lost = np.ones((2, 3)), np.zeros((2, 3)), np.zeros(1, np.int64)
         rng = np.random.default_rng(3)
         g, z = rng.normal(size=(2, 2, 3))
-        kernel(y, total, g, z, np.zeros(3), 0.5, 0.25, 0.125, reach)
-        faces.append((y, total, reach))
+        kernel(y, total, g, z, np.zeros(3), 0.5, 0.25, 0.5, 0.125, lost)
+        faces.append((y, total, lost))
     for compiled, plain in zip(*faces, strict=True):
         # at most eight operations each, contraction left to the compiler
         assert np.allclose(compiled, plain, rtol=16 * 2**-53, atol=16 * 2**-53)

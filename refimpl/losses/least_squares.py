@@ -1,12 +1,14 @@
 """Least squares: the finite sum (1) whose every answer is exact."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_array, as_points, frozen
+from refimpl.arrays import Array, as_array, as_points, as_rows, frozen
 from refimpl.errors import InvalidParameter
 from refimpl.losses._spectral import SpectralQuadratic
+from refimpl.losses.reduced import Reduced, row_space
 
 
 class LeastSquares(SpectralQuadratic):
@@ -61,16 +63,14 @@ class LeastSquares(SpectralQuadratic):
 
     def batch(self, indices: Any) -> "LeastSquares":
         """The mean over the examples with these indices, again a loss."""
-        rows = np.asarray(indices)
-        if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
-            raise InvalidParameter(
-                f"indices must be a non-empty list of whole numbers, got {indices!r}"
-            )
-        if rows.min() < 0 or rows.max() >= self.N:
-            raise InvalidParameter(
-                f"indices must be from 0 to N - 1 = {self.N - 1}, got {indices!r}"
-            )
+        rows = as_rows(indices, self.N)
         return LeastSquares(self.A[rows], self.b[rows])
+
+    @cached_property
+    def reduced(self) -> Reduced:
+        """The same loss as a function of the row space of A, see `refimpl.span`."""
+        Q, seen = row_space(self.A)
+        return Reduced(LeastSquares(seen, self.b), Q, 1)
 
     def __call__(self, y: Any) -> Array:
         """f at points (..., d), shape (...)."""
