@@ -1,16 +1,27 @@
-"""The command line: ``refimpl accuracy``."""
+"""The command line: ``refimpl train``, ``reproduce``, ``accuracy`` and ``fetch``."""
 
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from refimpl.errors import InvalidParameter
-from refimpl.experiments import accuracy, accuracy_plots, records
+from refimpl.errors import InvalidParameter, MissingExtra
+from refimpl.experiments import (
+    accuracy,
+    accuracy_plots,
+    checkpoints,
+    data,
+    fetch,
+    figures,
+    records,
+    reproduction,
+    settings,
+    workers,
+)
 
 __all__ = ["main"]
 
@@ -53,61 +64,302 @@ def _whole(what: str, least: int) -> Callable[[str], int]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="refimpl",
-        description="Measure the algorithms of the paper.",
+        description="Run and measure the algorithms of the paper.",
         epilog="exit codes: 0 done; 2 wrong arguments, files or folders; 3 an extra is "
         "not installed; 130 interrupted",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    help_ = "bias and variance of Algorithms 3, 4 and 5 against exact answers"
-    measure = commands.add_parser(
-        "accuracy", help=help_, description=help_, allow_abbrev=False
+    for name, help_, run, add_arguments in _COMMANDS:
+        command = commands.add_parser(
+            name, help=help_, description=help_, allow_abbrev=False
+        )
+        command.set_defaults(run=run)
+        add_arguments(command)
+    return parser
+
+
+# --- train ----------------------------------------------------------------------------
+
+
+def _train_arguments(command: argparse.ArgumentParser) -> None:
+    for name, meaning in settings.MEANING.items():
+        flag = "--" + name.replace("_", "-")
+        required = {"required": True} if name == "method" else {}
+        how = {**_FLAGS.get(name, {}), **required}
+        if name in settings.CHOICES:
+            how["choices"] = settings.CHOICES[name]
+        command.add_argument(
+            flag, dest=name, default=argparse.SUPPRESS, help=meaning, **how
+        )
+    _common_arguments(command, "runs", "the record")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.split("-")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"layers are written like 784-200-10, got {text!r}"
+        )
+    return tuple(map(int, parts))
+
+
+_COUNT = {"type": _whole("it", 0), "metavar": "N"}
+_FLAGS: dict[str, dict[str, Any]] = {
+    "sizes": {"type": _sizes, "metavar": "784-200-10"},
+    "initialisation": {"metavar": "NAME"},
+    "learning_rate": {"type": float, "metavar": "ETA"},
+    "tau": {"type": float, "nargs": "+", "metavar": "TAU"},
+    "epsilon": {"type": float, "metavar": "C"},
+    "a": {"type": float, "nargs": 2, "metavar": ("C", "ALPHA")},
+    "in_span": {"action": argparse.BooleanOptionalAction},
+    "sgd_rate": {"type": float, "metavar": "ETA"},
+    **dict.fromkeys(("updates", "batch", "origin", "J", "M", "sgd_before"), _COUNT),
+    **dict.fromkeys(("held_out", "evaluate_every", "seed"), _COUNT),
+}
+
+
+def _train(options: argparse.Namespace) -> None:
+    given = vars(options)
+    changes = {name: given[name] for name in settings.MEANING if name in given}
+    if len(changes.get("tau", ())) == 1:
+        (changes["tau"],) = changes["tau"]
+    setting = settings.of_section_6(**changes)
+    _run([setting], options, jobs=1)
+    record = checkpoints.Place(options.out, setting).record
+    history = checkpoints.read(record)
+    for warning in history.data_warnings:
+        print(f"refimpl: warning: {warning}", file=sys.stderr)
+    last = history.evaluations[-1]
+    print(
+        f"{history.ended}: after {last.k} updates {last.accuracy:.3f} of "
+        f"{setting.held_out} held-out images and {last.accuracy_of_all:.4f} of all "
+        "test images are classified right"
     )
-    measure.add_argument(
+    print(record)
+
+
+def _common_arguments(command: argparse.ArgumentParser, folder: str, what: str) -> None:
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path(folder),
+        metavar="FOLDER",
+        help=f"for {what}; made if absent (default: {folder})",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="begin anew, whatever is in FOLDER"
+    )
+    _data_argument(command)
+
+
+def _data_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="FOLDER",
+        help=f"with the files of MNIST (default: what {data.FOLDER_VARIABLE} names)",
+    )
+
+
+def _run(
+    chosen: Sequence[settings.Setting], options: argparse.Namespace, jobs: int
+) -> None:
+    """All that is not finished; Ctrl-C stops after the updates under way."""
+    places = [checkpoints.Place(options.out, one) for one in chosen]
+    left = [one.setting for one in places if options.force or not one.is_finished]
+    if not left:
+        return
+    with _patience() as interrupted, _bar(workers.work(left)) as advance:
+
+        def watch(work: float) -> bool:
+            advance(work)
+            return interrupted()
+
+        try:
+            workers.train_all(
+                left,
+                options.out,
+                data_folder=options.data_dir,
+                jobs=jobs,
+                force=options.force,
+                watch=watch,
+            )
+        except checkpoints.Interrupted as error:
+            done = sum(one.is_finished for one in places)
+            of_all = f", {done} of {len(places)} runs are complete" * (len(places) > 1)
+            again = " without --force" if options.force else ""
+            raise _Failure(
+                f"{error}{of_all}; the same command{again} goes on from there",
+                ExitCode.INTERRUPTED,
+            ) from error
+
+
+# --- reproduce ------------------------------------------------------------------------
+
+
+def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "name", choices=[*reproduction.EXPERIMENTS, "all"], help="of the paper"
+    )
+    command.add_argument(
+        "--reading",
+        action="append",
+        choices=reproduction.READINGS,
+        help="of the paper's open points; repeatable (default: printed and closest)",
+    )
+    command.add_argument(
+        "--seeds",
+        type=_whole("a number of seeds", 1),
+        default=1,
+        metavar="N",
+        help="run 0, ..., N-1 (default: 1)",
+    )
+    command.add_argument(
+        "--data", choices=settings.INPUTS, default="mnist", help="default: mnist"
+    )
+    command.add_argument(
+        "--updates",
+        type=_whole("a number of updates", 1),
+        default=500,
+        metavar="N",
+        help="weight updates (default: 500)",
+    )
+    command.add_argument(
+        "--jobs",
+        type=_whole("a number of processes", 1),
+        default=workers.default_jobs(),
+        metavar="N",
+        help="processes at once; the numbers do not depend on it "
+        f"(default: one for each core, at most {workers.MOST})",
+    )
+    command.add_argument(
+        "--format",
+        action="append",
+        choices=accuracy_plots.FORMATS,
+        help="of the figures; repeatable (default: svg)",
+    )
+    _common_arguments(command, "reproduction", "records, tables and figures")
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    everything = options.name == "all"
+    names = list(reproduction.EXPERIMENTS) if everything else [options.name]
+    if any(name.startswith("figure") for name in names):
+        _require_matplotlib()
+    readings = list(dict.fromkeys(options.reading or ["printed", "closest"]))
+    plan = {
+        (name, reading): [
+            reproduction.curves(
+                name, reading, seed, data=options.data, updates=options.updates
+            )
+            for seed in range(options.seeds)
+        ]
+        for name in names
+        for reading in readings
+    }
+    wanted = {
+        curve.setting: None for seeds in plan.values() for one in seeds for curve in one
+    }
+    _run(list(wanted), options, options.jobs)
+    for name in names:
+        _publish(name, {r: plan[name, r] for r in readings}, options)
+
+
+def _publish(
+    name: str,
+    readings: dict[str, list[list[reproduction.Curve]]],
+    options: argparse.Namespace,
+) -> None:
+    """The table, printed and in a file, and the figures of one name."""
+    found = {
+        reading: [
+            reproduction.Found(same[0], tuple(map(_history(options.out), same)))
+            for same in zip(*of_seeds, strict=True)
+        ]
+        for reading, of_seeds in readings.items()
+    }
+    seconds = {
+        one.curve.setting.slug: checkpoints.seconds_per_update(
+            checkpoints.Place(options.out, one.curve.setting).record
+        )
+        for curves in found.values()
+        for one in curves
+    }
+    text = reproduction.document(name, found, seconds)
+    table = options.out / f"{name}.md"
+    table.write_text(text, encoding="utf-8", newline="\n")
+    files = [table]
+    if name.startswith("figure"):
+        formats = options.format or ["svg"]
+        for reading, curves in found.items():
+            files += figures.draw(name, reading, curves, options.out, formats)
+    else:
+        print(text)
+    for file in files:
+        print(file)
+
+
+def _history(
+    folder: Path,
+) -> Callable[[reproduction.Curve], checkpoints.History]:
+    def read(curve: reproduction.Curve) -> checkpoints.History:
+        return checkpoints.read(checkpoints.Place(folder, curve.setting).record)
+
+    return read
+
+
+# --- fetch ----------------------------------------------------------------------------
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    fetch.fetch(options.data_dir, progress=True)
+    print(data.data_folder(options.data_dir))
+
+
+# --- accuracy -------------------------------------------------------------------------
+
+
+def _accuracy_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "algorithm",
         nargs="?",
         default="all",
         choices=[*accuracy.ALGORITHMS, "all"],
         help="default: all",
     )
-    measure.add_argument(
+    command.add_argument(
         "--out",
         type=Path,
         default=Path("accuracy"),
         metavar="FOLDER",
         help="for records and figures; made if absent (default: accuracy)",
     )
-    measure.add_argument(
+    command.add_argument(
         "--repetitions",
         type=_whole("a number of repetitions", 2),
         default=200,
         metavar="N",
         help="default: 200",
     )
-    measure.add_argument(
+    command.add_argument(
         "--seed", type=_whole("a seed", 0), default=0, metavar="N", help="default: 0"
     )
-    measure.add_argument(
+    command.add_argument(
         "--plots-only",
         action="store_true",
         help="measure nothing, draw what the records in FOLDER say",
     )
-    measure.add_argument(
+    command.add_argument(
         "--format",
         action="append",
         choices=accuracy_plots.FORMATS,
         help="of the figures; repeatable (default: svg)",
     )
-    return parser
 
 
 def _accuracy(options: argparse.Namespace) -> None:
-    if not accuracy_plots.available():
-        raise _Failure(
-            "figures need matplotlib, which the extra `experiments` brings: "
-            'pip install "local-entropy-oracle[experiments]"',
-            ExitCode.ABSENT,
-        )
+    _require_matplotlib()
     everything = options.algorithm == "all"
     algorithms = list(accuracy.ALGORITHMS) if everything else [options.algorithm]
     if not options.plots_only:
@@ -124,6 +376,15 @@ def _accuracy(options: argparse.Namespace) -> None:
             print(path)
 
 
+def _require_matplotlib() -> None:
+    if not accuracy_plots.available():
+        raise _Failure(
+            "figures need matplotlib, which the extra `experiments` brings: "
+            'pip install "local-entropy-oracle[experiments]"',
+            ExitCode.ABSENT,
+        )
+
+
 def _measure(algorithm: str, file: Path, repetitions: int, seed: int) -> None:
     """Run all tasks of an algorithm; records are in the file as soon as they exist."""
     tasks = accuracy.tasks(algorithm)
@@ -138,6 +399,49 @@ def _measure(algorithm: str, file: Path, repetitions: int, seed: int) -> None:
                     ExitCode.INTERRUPTED,
                 )
         _progress("")
+
+
+_COMMANDS = (
+    (
+        "train",
+        "train a network by SGD or by Algorithm 3, 4 or 5, as in Section 6; what is "
+        "not said is as in Table 1",
+        _train,
+        _train_arguments,
+    ),
+    (
+        "reproduce",
+        "the tables and figures of Section 6, beside the paper's numbers",
+        _reproduce,
+        _reproduce_arguments,
+    ),
+    (
+        "accuracy",
+        "bias and variance of Algorithms 3, 4 and 5 against exact answers",
+        _accuracy,
+        _accuracy_arguments,
+    ),
+    ("fetch", "download the four files of MNIST", _fetch, _data_argument),
+)
+
+
+# --- what commands share --------------------------------------------------------------
+
+
+@contextmanager
+def _bar(total: float) -> Iterator[Callable[[float], object]]:
+    """A progress bar with the time left, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:  # a convenience of the extra `experiments`
+        yield lambda _: None
+        return
+    looks = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
+    with tqdm(total=total, bar_format=looks, leave=False, mininterval=0.2) as bar:
+        yield bar.update
 
 
 @contextmanager
@@ -180,9 +484,12 @@ def main(argv: list[str] | None = None) -> int:
         130 interrupted.
     """
     try:
-        _accuracy(_parser().parse_args(argv))
+        options = _parser().parse_args(argv)
+        options.run(options)
     except _Failure as failure:
         return _complain(str(failure), failure.code)
+    except MissingExtra as error:
+        return _complain(str(error), ExitCode.ABSENT)
     except (InvalidParameter, OSError) as error:
         return _complain(str(error), ExitCode.USAGE)
     except KeyboardInterrupt:

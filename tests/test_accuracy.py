@@ -622,7 +622,7 @@ def fails(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
     ("argv", "said"),
     [
         ([], "required: COMMAND"),
-        (["train"], "invalid choice: 'train'"),
+        (["paint"], "invalid choice: 'paint'"),
         (["accuracy", "adam"], "invalid choice: 'adam'"),
         (["accuracy", "--repetitions", "1"], "an integer >= 2, got '1'"),
         (["accuracy", "--repetitions", "many"], "an integer >= 2, got 'many'"),

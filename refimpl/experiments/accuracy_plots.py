@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "pdf", "png")
 
-_GREY = "#555555"
-_LOOK = {
+GREY = "#555555"
+LOOK = {
     "font.family": "DejaVu Sans",  # which comes with matplotlib
     "font.size": 9.0,
     "axes.labelsize": 9.0,
@@ -185,26 +185,31 @@ def draw(
     if not chosen:
         raise InvalidParameter(f"there are no records of {algorithm!r} to draw")
     title, panels = _FIGURES[algorithm]
-    files = []
-    with rc_context(_LOOK):
+    with rc_context(LOOK):
         layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08)
         figure = Figure(figsize=(8.4, 10.2), layout=layout)
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
         key = _KEY.format(n=chosen[0].repetitions)
-        figure.supxlabel(key, x=0.012, ha="left", fontsize=8, color=_GREY)
+        figure.supxlabel(key, x=0.012, ha="left", fontsize=8, color=GREY)
         experiments = Experiments(chosen)
         for axes, panel in zip(figure.subplots(3, 2).flat, panels, strict=True):
             panel(axes, experiments)
-        for suffix in formats:
-            file = folder / f"accuracy-{algorithm}.{suffix}"
-            if suffix == "svg":
-                text = StringIO()
-                figure.savefig(text, format=suffix, metadata=_NO_DATE[suffix])
-                file.write_text(_lean(text.getvalue()), encoding="utf-8", newline="\n")
-            else:
-                figure.savefig(file, format=suffix, metadata=_NO_DATE[suffix])
-            files.append(file)
+        return save(figure, folder, f"accuracy-{algorithm}", formats)
+
+
+def save(figure: Any, folder: Path, name: str, formats: Iterable[str]) -> list[Path]:
+    """Write a figure in some formats, without dates, and return the files."""
+    files = []
+    for suffix in formats:
+        file = folder / f"{name}.{suffix}"
+        if suffix == "svg":
+            text = StringIO()
+            figure.savefig(text, format=suffix, metadata=_NO_DATE[suffix])
+            file.write_text(_lean(text.getvalue()), encoding="utf-8", newline="\n")
+        else:
+            figure.savefig(file, format=suffix, metadata=_NO_DATE[suffix])
+        files.append(file)
     return files
 
 
@@ -297,7 +302,7 @@ def _note(axes: "Axes", text: str, at: tuple[float, float], place: Any) -> None:
         xytext=(3, 3),
         xycoords=place,
         textcoords="offset points",
-        color=_GREY,
+        color=GREY,
         fontsize=8,
     )
 
@@ -386,7 +391,7 @@ def _curse(axes: "Axes", experiments: Experiments) -> None:
             _line(axes, series.x, series.exact("rho"), style)
             axes.plot(series.x, y, style.marker, color=style.colour, label=label)
     if np.isfinite(J):
-        axes.axhline(J, color=_GREY, linewidth=0.9)
+        axes.axhline(J, color=GREY, linewidth=0.9)
         _note(axes, f"$J = {J:g}$", (0.015, J), axes.get_yaxis_transform())
     _finish(
         axes,
@@ -400,7 +405,7 @@ def _curse(axes: "Axes", experiments: Experiments) -> None:
 
 
 def _collapse(axes: "Axes", experiments: Experiments) -> None:
-    axes.axhline(1.0, color=_GREY, linewidth=1.2)
+    axes.axhline(1.0, color=GREY, linewidth=1.2)
     for family, filled in (("mixture", True), ("wells", False)):
         for d, style, series in experiments.by_dimension("J", "samples", family):
             axes.plot(
@@ -514,7 +519,7 @@ def _moves_error(family: str, conditions: str) -> Panel:
 
 def _split_error(family: str, message: str) -> Panel:
     def panel(axes: "Axes", experiments: Experiments) -> None:
-        axes.axvline(np.sqrt(1000), color=_GREY, linewidth=0.9)
+        axes.axvline(np.sqrt(1000), color=GREY, linewidth=0.9)
         _note(axes, "$M = J$", (np.sqrt(1000), 0.0), axes.get_xaxis_transform())
         for d, style, series in experiments.by_dimension("M", "split", family):
             _markers(axes, series, "rmse", style, f"$d = {d}$", guide=True)

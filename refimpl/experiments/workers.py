@@ -1,0 +1,187 @@
+"""Several training runs at once, each in one process on one core.
+
+What a run computes does not depend on who computes it, nor on what runs beside it.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from refimpl.experiments import data as data_sets
+from refimpl.experiments.checkpoints import Interrupted, Place, train
+from refimpl.experiments.settings import Setting
+
+MOST = 4
+"""Processes at once unless more are asked for: each holds the images, 0.8 GB."""
+
+_POLL = 0.2  # seconds
+
+Watch = Callable[[float], bool]
+
+
+def default_jobs() -> int:
+    """As many as there are cores, up to `MOST`."""
+    return min(os.cpu_count() or 1, MOST)
+
+
+def work(settings: Sequence[Setting]) -> float:
+    """How much there is to compute, in evaluations of a minibatch's gradient."""
+    return float(sum(one.work(one.total) for one in settings))
+
+
+def train_all(
+    settings: Sequence[Setting],
+    folder: Path,
+    *,
+    data_folder: Path | None = None,
+    jobs: int = 1,
+    force: bool = False,
+    watch: Watch = lambda _: False,
+) -> None:
+    """Run all settings, each to its record in the folder.
+
+    Parameters
+    ----------
+    settings : sequence of Setting
+        All different.
+    folder : Path
+    data_folder : Path, optional
+        Where the files of MNIST are.
+    jobs : int
+        Processes at once; 1 is this one.
+    force : bool
+        Whether to begin all of them anew.
+    watch : callable
+        Told from time to time how much of `work` was done since it was last told; all
+        runs stop if it answers true.
+
+    Raises
+    ------
+    Interrupted
+        If `watch` stopped a run.
+    RefimplError, OSError
+        As `refimpl.experiments.checkpoints.train`.
+    """
+    for one in settings:
+        if force:
+            Place(folder, one).forget()
+    longest_first = sorted(settings, key=lambda one: -one.work(one.total))
+    if jobs == 1 or len(settings) == 1:
+        for one in longest_first:
+            _train(one, folder, data_folder, watch)
+    else:
+        _side_by_side(longest_first, folder, data_folder, jobs, watch)
+
+
+def _train(
+    setting: Setting, folder: Path, data_folder: Path | None, watch: Watch
+) -> None:
+    """One run; `watch` is told its work update by update, and first what was kept."""
+    told = 0
+
+    def tell(k: int) -> bool:
+        nonlocal told
+        more, told = setting.work(k) - told, setting.work(k)
+        return watch(more)
+
+    train(setting, lambda: _data(setting.data, data_folder), folder, watch=tell)
+
+
+@cache
+def _data(name: str, folder: Path | None) -> data_sets.Data:
+    """Read once in a process."""
+    return data_sets.load(name, folder)
+
+
+# --- processes
+
+
+class _Shared:
+    """What a process shares with its parent: work done, and the wish to stop."""
+
+    def __init__(self, context: Any) -> None:
+        self.done = context.Value("d", 0.0)
+        self.stop = context.Event()
+
+    def watch(self, work: float) -> bool:
+        """In the child: also a parent that is gone wishes to stop."""
+        with self.done.get_lock():
+            self.done.value += work
+        parent = multiprocessing.parent_process()
+        orphan = parent is not None and not parent.is_alive()
+        return orphan or bool(self.stop.is_set())
+
+
+_shared: list[_Shared] = []  # of a child process, one
+
+
+def _begin(shared: _Shared) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    _shared.append(shared)
+
+
+def _child(setting: Setting, folder: Path, data_folder: Path | None) -> None:
+    if not _shared[0].stop.is_set():
+        _train(setting, folder, data_folder, _shared[0].watch)
+
+
+def _side_by_side(
+    settings: Sequence[Setting],
+    folder: Path,
+    data_folder: Path | None,
+    jobs: int,
+    watch: Watch,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    shared = _Shared(context)
+    workers = min(jobs, len(settings))
+    with ProcessPoolExecutor(workers, context, _begin, (shared,)) as pool:
+        with _deaf():
+            futures = [
+                pool.submit(_child, one, folder, data_folder) for one in settings
+            ]
+        try:
+            _follow(futures, shared, watch)
+        finally:
+            shared.stop.set()
+    if not all(Place(folder, one).is_finished for one in settings):
+        raise Interrupted("interrupted")
+
+
+def _follow(futures: list[Future[None]], shared: _Shared, watch: Watch) -> None:
+    """Until all are done, one fails, or `watch` wishes to stop."""
+    told, left = 0.0, set(futures)
+    while left:
+        finished, left = wait(left, _POLL, return_when=FIRST_EXCEPTION)
+        for one in finished:
+            _raise_but_interrupted(one)
+        done = shared.done.value
+        if watch(done - told):
+            return
+        told = done
+
+
+def _raise_but_interrupted(future: Future[None]) -> None:
+    """A child that stopped was told to."""
+    error = future.exception()
+    if error is not None and not isinstance(error, Interrupted):
+        raise error
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Children inherit that Ctrl-C is not for them, before they run any code."""
+    if os.name == "nt":
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
