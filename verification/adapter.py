@@ -15,10 +15,12 @@ from refimpl import laws, regularised, schedules
 from refimpl.errors import NotCertified, Unresolved
 from refimpl.exact import ExactHeat, ExactMean
 from refimpl.importance import ImportanceSampling, importance, log_weights, weighed
-from refimpl.interfaces import BestGaussian, Iterate, Projection
+from refimpl.interfaces import BestGaussian, Iterate, Projection, Reducible
 from refimpl.losses.minibatch import subset
+from refimpl.network import Network
 from refimpl.robbins_monro import RobbinsMonro, robbins_monro
 from refimpl.sgld import SGLD, Langevin, langevin
+from refimpl.span import InSpan
 from refimpl.two_step import two_step
 
 _REFUSALS = (NotCertified, Unresolved)
@@ -40,6 +42,7 @@ _KINDS = {
     "gaussian_mixture": own.GaussianMixture,
     "gaussian_wells": own.GaussianWells,
     "least_squares": own.LeastSquares,
+    "network": Network,
 }
 
 
@@ -93,6 +96,12 @@ class Refimpl:
     def scoping(self, tau0: float, tau1: float, k: int) -> float:
         return float(schedules.Scoping(tau0, tau1)(k))
 
+    def network_loss_and_gradient(
+        self, sizes: Any, parameters: Any, images: Any, labels: Any
+    ) -> tuple[Any, Any]:
+        f = Network(sizes, images, labels)
+        return f(parameters), f.gradient(parameters)
+
     def minibatch_indices(
         self, total: int, size: int, batches: int, *, seed: int | None = None
     ) -> Any:
@@ -115,7 +124,8 @@ class Refimpl:
         if draws is not None:
             return _replayed_chains(q, step_sizes, start, draws)[0]
         rng, previous = np.random.default_rng(seed), _after(start)
-        return _chain(step_sizes).replicates(q, n, rng=rng, previous=previous)
+        estimate = _on_what_it_sees(_chain(step_sizes), q.f)
+        return estimate.replicates(q, n, rng=rng, previous=previous)
 
     def sgld_trace(
         self,
@@ -154,7 +164,7 @@ class Refimpl:
         q = laws.GibbsLaw(loss_of(loss), x, tau)
         if draws is not None:
             return [_replayed_samples(q, z, workers) for z in draws]
-        estimate = ImportanceSampling(samples, workers)
+        estimate = _on_what_it_sees(ImportanceSampling(samples, workers), q.f)
         return estimate.replicates(q, n, rng=np.random.default_rng(seed))
 
     def importance_weights(
@@ -172,7 +182,8 @@ class Refimpl:
         q = laws.GibbsLaw(loss_of(loss), x, tau)
         if draws is not None:
             return [softmax(log_weights(q.f, q.x, tau, z)) for z in draws]
-        estimate = ImportanceSampling(samples, workers, keep_weights=True)
+        kept = ImportanceSampling(samples, workers, keep_weights=True)
+        estimate = _on_what_it_sees(kept, q.f)  # as the mean's, of the same seed
         rng = np.random.default_rng(seed)
         return [estimate(q, rng=rng).info.normalised for _ in range(n)]
 
@@ -193,7 +204,8 @@ class Refimpl:
         if draws is not None:
             return _replayed_descents(q, step_sizes, start, draws)[0]
         _require_centre(start)
-        estimate = RobbinsMonro(len(step_sizes), _given(step_sizes), inner_samples)
+        run = RobbinsMonro(len(step_sizes), _given(step_sizes), inner_samples)
+        estimate = _on_what_it_sees(run, q.f)
         return estimate.replicates(q, n, rng=np.random.default_rng(seed))
 
     def robbins_monro_trace(
@@ -235,8 +247,9 @@ class Refimpl:
         losses = (
             [f] * len(tau) if batches is None else [f.batch(rows) for rows in batches]
         )
+        project: BestGaussian
         if draws is None:
-            project = _estimator(method, record)
+            project = _Estimate(_estimator(method, record))
         else:
             project = _Replay(method, record, iter(draws))
         rng = np.random.default_rng(seed)
@@ -314,7 +327,26 @@ def _replayed_descents(
     return robbins_monro(q.f, q.x, q.tau, a, M, noise, start=first, visit=visit)
 
 
-def _estimator(method: str, record: Any) -> BestGaussian:
+def _on_what_it_sees(estimator: Any, f: Any) -> Any:
+    """The estimator, and in its place one of the same law where f is flat."""
+    narrow = isinstance(f, Reducible) and f.reduced.loss.d < f.d
+    return InSpan(estimator) if narrow else estimator
+
+
+class _Estimate:
+    """An estimator whose losses, minibatches, see different directions."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+
+    def __call__(
+        self, q: laws.GibbsLaw, *, rng: Any, previous: Projection | None = None
+    ) -> Projection:
+        estimate: BestGaussian = _on_what_it_sees(self._estimator, q.f)
+        return estimate(q, rng=rng, previous=previous)
+
+
+def _estimator(method: str, record: Any) -> Any:
     """The estimator of a training record."""
     if method == "importance":
         return ImportanceSampling(record["samples"], record.get("workers", 1))

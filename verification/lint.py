@@ -48,7 +48,7 @@ def _matrices(loss: Any) -> Iterator[Any]:
 
 def _crossed(case: Any) -> bool:
     """Whether two coordinates meet somewhere in the loss."""
-    if getattr(case.loss, "coupling", 0.0):
+    if getattr(case.loss, "coupling", 0.0) or case.loss.kind == "network":
         return True
     return any(np.any(M - np.diag(np.diagonal(M))) for M in _matrices(case.loss))
 
@@ -98,5 +98,6 @@ def inexact_inputs(checks: Iterable[Check]) -> list[str]:
 
 def _exact(case: Any) -> bool:
     data = [getattr(case.loss, field.name) for field in fields(case.loss)]
+    data = [value for value in data if not isinstance(value, str)]
     numbers = np.concatenate([np.ravel(v) for v in (*data, case.x, case.tau)])
     return bool((numbers.astype(np.float32) == numbers).all())

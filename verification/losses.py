@@ -8,12 +8,14 @@ function values; the last axis of `y` is the parameter axis, all others are batc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 Array = npt.NDArray[np.float64]
 Field = Any  # array_like on the way in, a read-only float64 array afterwards
@@ -320,6 +322,105 @@ class LeastSquares(LossData):
         return LeastSquares(self.A[chosen], self.b[chosen])
 
 
+@dataclass(frozen=True, eq=False)
+class Network(LossData):
+    """f(y) = (1/N) Σ_i −log softmax(h(image_i; y))_{label_i}, a network's mean loss.
+
+    sizes are the units of the layers, from inputs to classes, like (784, 200, 10);
+    images (N, inputs), labels (N,) integers from 0, activation that of the hidden
+    layers.  y is flat, layer by layer: W (inputs × outputs, row-major), then b.  Where
+    a "relu" is at 0 its derivative counts as 0.  `subset` gives a minibatch's loss.
+    """
+
+    sizes: Any
+    images: Field
+    labels: Any
+    activation: str = "relu"
+    kind: ClassVar[str] = "network"
+
+    def __post_init__(self) -> None:
+        sizes, images = _sizes(self.sizes), _array(self.images, "images", 2)
+        if images.shape[1] != sizes[0]:
+            raise ValueError(
+                f"images must have {sizes[0]} inputs each, got {images.shape}"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}, "
+                f"got {self.activation!r}"
+            )
+        labels = _labels(self.labels, len(images), sizes[-1])
+        d = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+        self._set(sizes=sizes, images=images, labels=labels, d=d)
+
+    def __call__(self, y: npt.ArrayLike) -> Any:
+        logits = self._outputs(self._layers(y))[-1]
+        return np.mean(-self._own(_log_softmax(logits)), axis=-1)
+
+    def gradient(self, y: npt.ArrayLike) -> Array:
+        layers = self._layers(y)
+        *inputs, logits = self._outputs(layers)
+        delta = np.exp(_log_softmax(logits))
+        delta[..., np.arange(len(self.labels)), self.labels] -= 1
+        delta /= len(self.labels)
+        parts: list[Array] = []
+        for (W, _), below in zip(layers[::-1], inputs[::-1], strict=True):
+            parts.insert(0, delta.sum(axis=-2))
+            slopes = np.swapaxes(below, -1, -2) @ delta
+            parts.insert(0, slopes.reshape(*slopes.shape[:-2], -1))
+            if below is not inputs[0]:
+                bend = ACTIVATIONS[self.activation][1](below)
+                delta = bend * (delta @ np.swapaxes(W, -1, -2))
+        return np.concatenate(parts, axis=-1)
+
+    def subset(self, rows: npt.ArrayLike) -> Network:
+        """Return the mean loss over the given rows, integers of shape (B,)."""
+        chosen = np.asarray(rows, dtype=np.intp)
+        images, labels = self.images[chosen], self.labels[chosen]
+        return Network(self.sizes, images, labels, self.activation)
+
+    def _layers(self, y: npt.ArrayLike) -> list[tuple[Array, Array]]:
+        """Return W (..., inputs, outputs) and b (..., 1, outputs) of every layer."""
+        points, at, layers = self._points(y), 0, []
+        for inputs, outputs in pairwise(self.sizes):
+            cut = at + inputs * outputs
+            W = points[..., at:cut].reshape(*points.shape[:-1], inputs, outputs)
+            at = cut + outputs
+            layers.append((W, points[..., None, cut:at]))
+        return layers
+
+    def _outputs(self, layers: list[tuple[Array, Array]]) -> list[Array]:
+        """Return the images, every hidden layer's units and the logits, (..., N, n)."""
+        units: list[Array] = [self.images]
+        for W, b in layers[:-1]:
+            units.append(ACTIVATIONS[self.activation][0](units[-1] @ W + b))
+        W, b = layers[-1]
+        return [*units, units[-1] @ W + b]
+
+    def _own(self, values: Array) -> Array:
+        """Return the entry of each example's label: (..., N, classes) -> (..., N)."""
+        own: Array = values[..., np.arange(len(self.labels)), self.labels]
+        return own
+
+
+def _rectified(s: Array) -> Array:
+    return np.maximum(s, 0.0)
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs
+
+
+#: Of hidden units: their output, and its derivative as a function of that output.
+ACTIVATIONS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "relu": (_rectified, lambda h: (h > 0).astype(np.float64)),
+    "tanh": (np.tanh, lambda h: 1 - h * h),
+    "sigmoid": (expit, lambda h: h * (1 - h)),
+}
+
+
 KINDS: dict[str, type[LossData]] = {
     loss.kind: loss
     for loss in (
@@ -331,6 +432,7 @@ KINDS: dict[str, type[LossData]] = {
         GaussianMixture,
         GaussianWells,
         LeastSquares,
+        Network,
     )
 }
 
@@ -365,7 +467,7 @@ _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 def _numbers(value: Any) -> Any:
     """Return `value` with every string replaced by the float it spells."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value not in ACTIVATIONS:
         return float.fromhex(value) if "0x" in value.lower() else float(value)
     if isinstance(value, (list, tuple)):
         return [_numbers(item) for item in value]
@@ -388,6 +490,30 @@ def _array(value: Any, name: str, ndim: int) -> Array:
         raise ValueError(f"{name} must be finite")
     array.flags.writeable = False
     return array
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    sizes = np.asarray(value)
+    if sizes.ndim != 1 or sizes.size < 2 or np.any(sizes < 1) or np.any(sizes % 1):
+        raise ValueError(
+            "sizes must be two or more positive integers, from inputs to classes, "
+            f"got {value!r}"
+        )
+    return tuple(int(n) for n in sizes)
+
+
+def _labels(value: Any, count: int, classes: int) -> npt.NDArray[np.int64]:
+    """Return the labels of `count` images, read-only integers below `classes`."""
+    labels = _array(value, "labels", 1)
+    if labels.size != count:
+        raise ValueError(
+            f"there must be a label for every image, got {labels.size} and {count}"
+        )
+    if np.any(labels % 1) or np.any(labels < 0) or np.any(labels >= classes):
+        raise ValueError(f"labels must be integers from 0 to {classes - 1}")
+    whole = labels.astype(np.int64)
+    whole.flags.writeable = False
+    return whole
 
 
 def _curvature(H: Any, d: int) -> Any:

@@ -23,6 +23,7 @@ from verification.losses import (
     LeastSquares,
     Linear,
     LossData,
+    Network,
     Quadratic,
     Quartic,
     Trigonometric,
@@ -162,9 +163,15 @@ WAVES_2 = Trigonometric(
 _X = (0.8125, -1.3125, 0.4375, 1.0625, -0.5625)
 
 
+def spread(values: Sequence[float], d: int) -> tuple[float, ...]:
+    """The first d of the values; where there are fewer, again at half the size."""
+    n = len(values)
+    return tuple(values[i % n] * 0.5 ** (i // n) for i in range(d))
+
+
 def at(label: str, loss: LossData, tau: float, x: Any = None, **more: Any) -> Problem:
     """A problem; x is a generic point unless it is given."""
-    centre = _X[: loss.d] if x is None else tuple(float(v) for v in x)
+    centre = spread(_X, loss.d) if x is None else tuple(float(v) for v in x)
     return Problem(f"{label}, tau = {tau:g}", loss, centre, tau, more)
 
 
@@ -267,7 +274,7 @@ def chain(
     J = len(step_sizes)
     said = f"{label}, J = {J}" + (", moved start" if moved else "")
     more = {"step_sizes": tuple(step_sizes), "draws": draws(said, n, J, loss.d)}
-    start = _START[: loss.d] if moved else None
+    start = spread(_START, loss.d) if moved else None
     return at(said, loss, tau, x, start=start, **more)
 
 
@@ -303,7 +310,7 @@ def descent(
     J = len(steps)
     said = f"{label}, J = {J}, M = {M}" + (", moved start" if moved else "")
     more = {"step_sizes": tuple(steps), "draws": draws(said, n, J, M, loss.d)}
-    start = _START[: loss.d] if moved else None
+    start = spread(_START, loss.d) if moved else None
     return at(said, loss, tau, x, start=start, inner_samples=M, **more)
 
 
@@ -345,3 +352,42 @@ def training(
         batches=None if batches is None else np.array(batches),
         draws=draws(label, len(tau), J, *inner, loss.d),
     )
+
+
+# --- networks -------------------------------------------------------------------------
+
+
+def examples(
+    label: str, sizes: Sequence[int], N: int, activation: str = "relu"
+) -> Network:
+    """A network's loss over N images of numbers like normals, of all classes by turns.
+
+    Images and labels follow from the label.
+    """
+    images = draws(f"{label}, images", N, sizes[0])
+    labels = [(i * i + i // 2 + 1) % sizes[-1] for i in range(N)]
+    return Network(sizes, images, labels, activation)
+
+
+def weights(label: str, d: int, scale: float = 0.5) -> tuple[float, ...]:
+    """Parameters like normals of a standard deviation that is a power of two."""
+    return tuple((scale * draws(f"{label}, weights", d)).tolist())
+
+
+def network(
+    label: str, sizes: Sequence[int], N: int, x: Any = None, **more: Any
+) -> Problem:
+    """A ReLU network of some sizes at parameters x, which follow from the label."""
+    loss = examples(label, sizes, N)
+    said = f"{label}, {'-'.join(map(str, sizes))}, N = {N}"
+    chosen = weights(label, loss.d) if x is None else tuple(float(v) for v in x)
+    return Problem(said, loss, chosen, more=more)
+
+
+RELU_14 = examples("relu d=14", (3, 2, 2), 3)
+BATCHED_14 = examples("batched relu d=14", (3, 2, 2), 6)
+TANH_14 = examples("tanh d=14", (3, 2, 2), 4, "tanh")
+SIGMOID_17 = examples("sigmoid d=17", (2, 3, 2), 3, "sigmoid")
+SOFTMAX_8 = examples("softmax d=8", (3, 2), 4)
+DEEP_18 = examples("deep d=18", (2, 2, 2, 2), 2, "tanh")
+ONE_EXAMPLE_14 = examples("one example d=14", (3, 2, 2), 1)

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from verification.losses import (
-    KINDS,
     Constant,
     GaussianMixture,
     GaussianWells,
@@ -276,7 +275,7 @@ def losses(
     d: int | None = None,
     indefinite: bool = False,
 ) -> st.SearchStrategy[LossData]:
-    """Losses of these kinds, names of `verification.losses.KINDS`; all by default.
+    """Losses of these kinds of `verification.losses`; all but networks by default.
 
     Parameters
     ----------
@@ -299,7 +298,7 @@ def losses(
     names = [*_STRATEGIES] if kinds is None else [*kinds]
     unknown = [name for name in names if name not in _STRATEGIES]
     if unknown or not names:
-        raise ValueError(f"kinds are among {', '.join(KINDS)}, got {names}")
+        raise ValueError(f"kinds are among {', '.join(_STRATEGIES)}, got {names}")
     return st.one_of([_of_kind(name, d, indefinite) for name in names])
 
 

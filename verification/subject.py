@@ -280,6 +280,8 @@ CONVENTIONS = {
     "network.relu_at_zero": ("0", "1"),
 }
 
+NO_SUM = "a network's mean over several examples is no sum over any others"
+
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 
 
@@ -387,10 +389,17 @@ class Witness:
         """The arguments in the reading that the subject declares.
 
         Who sums over examples is given the examples whose sum is the loss.
+
+        Raises
+        ------
+        NotRun
+            If there are none: a network's mean over several is no sum over others.
         """
         if self.conventions["loss.reduction"] == "mean" or not args:
             return args
         loss = args[0]
+        if getattr(loss, "kind", "") == "network" and len(loss.labels) > 1:
+            raise NotRun(NO_SUM)
         if getattr(loss, "kind", "") != "least_squares":
             return args
         if loss not in self._summed:

@@ -289,3 +289,64 @@ def innovations(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
 
     plan = replace(t.plan, budget=2 * t.plan.budget)
     yield judge_normal("innovations", draw, plan)
+
+
+MOVES, BLOCK = 50, 128
+"""Of the chain on a network; rows of scores to a move, a lag that is looked at."""
+
+
+def _paper_sized() -> list[Problem]:
+    """Softmax of 784 inputs: 7,850 parameters, 20 images, steps and tau as printed."""
+    sizes, label = (784, 10), "softmax d=7850"
+    plain = P.examples(label, sizes, 20)
+    images = np.abs(plain.images) / 4
+    loss = replace(plain, images=images)
+    x = P.weights(label, loss.d, 2.0**-4)
+    # a literal chain makes one move fewer than it has steps
+    steps = [1 / (1000 + j) for j in range(1, MOVES + 2)]
+    settings = {"step_sizes": steps, "start": x}
+    every = at(f"{label}, every entry", loss, 2.0**-7, x, columns=1, **settings)
+    some = at(f"{label}, by moves", loss, 2.0**-7, x, columns=8, **settings)
+    return [every, some]
+
+
+@check(
+    "ALG3-T2",
+    paper="Algorithm 3, sections 5.1.1 and 6",
+    claim="the same at the size of the paper's softmax network, in one chain of fifty "
+    "moves of steps 1/(1000 + j): noise that is one per cent too large shows, and "
+    "noise that depends on that of the move before; the gradient, far below the noise, "
+    "does not",
+    truth="the drift of the box at the subject's own states",
+    route="LAW",
+    tolerance=ERRORS,
+    level="T",
+    mistakes=("S01", "S03", "S05", "S07", "S21", "S24", "S32", "X30"),
+    needs=("sgld_trace",),
+    cases=_paper_sized,
+)
+def network_innovations(w: Witness, p: Problem, t: Trial) -> Iterator[Finding]:
+    trace = _asked(w, p, "sgld_trace")(n=1, seed=next(t.seeds()))
+    noise, towards = _innovations(w, p, trace)
+    columns = p.more["columns"]
+    if columns == 1:  # along the pull alone: no gradient could be certified
+        pull = towards[:, 1].reshape(-1, 1)
+        scores: tuple[Array, ...] = (noise.reshape(-1, 1), pull)
+    else:
+        scores = (noise[:, : BLOCK * columns].reshape(-1, columns),)
+    rows = len(scores[0])
+    plan = replace(t.plan, budget=rows)
+    yield judge_normal("innovations", _in_turn(*scores), plan, at_least=rows)
+
+
+def _in_turn(*arrays: Array) -> Callable[[int], tuple[Array, ...]]:
+    """Further rows of the arrays at every call."""
+    served = 0
+
+    def draw(count: int) -> tuple[Array, ...]:
+        nonlocal served
+        rows = slice(served, served + count)
+        served += count
+        return tuple(array[rows] for array in arrays)
+
+    return draw

@@ -153,6 +153,30 @@ def waves_and_wells(w: Witness, p: Problem) -> Iterator[Finding]:
     yield from _replayed(w, p)
 
 
+@check(
+    "ALG3-R5",
+    paper="Algorithm 3, section 6.1",
+    claim="given its draws, the output and the states on the mean cross-entropy of "
+    "networks: softmax alone, ReLU, tanh and sigmoid, of one example and of several",
+    truth=BY_ROUTES,
+    route="MP2",
+    tolerance=REPLAYED,
+    mistakes=(*numbered("S", 1, 2, 3, 4, 5, 23, 24, 28), "M23", "M24"),
+    any_of=("sgld_mean", "sgld_trace"),
+    level="R",
+    cases=(
+        chain("softmax d=8", P.SOFTMAX_8, 0.25, SHORT, moved=True),
+        chain("relu d=14", P.RELU_14, 0.75, FIVE, n=3),
+        chain("tanh d=14", P.TANH_14, 0.375, FIVE, moved=True),
+        chain("sigmoid d=17", P.SIGMOID_17, 1.25, THREE),
+        chain("two hidden layers d=18", P.DEEP_18, 0.5625, THREE, moved=True),
+        chain("one example d=14", P.ONE_EXAMPLE_14, 0.25, THREE, n=3),
+    ),
+)
+def networks(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield from _replayed(w, p)
+
+
 def _far(label: str, loss: Any, J: int) -> Problem:
     """Large states and moves of about a hundredth."""
     steps = tuple(((1 + j % 5) / 256) ** 2 for j in range(J))

@@ -147,6 +147,29 @@ def waves_and_wells(w: Witness, p: Problem) -> Iterator[Finding]:
     yield from _weighed(w, p)
 
 
+@check(
+    "ALG4-R5",
+    paper="Algorithm 4, (16), section 6.1",
+    claim="given its draws, the output and the weights on the mean cross-entropy of "
+    "networks, of one example and of several, for one worker, three and four",
+    truth=BY_TWO,
+    route="MP2",
+    tolerance=REPLAYED,
+    mistakes=("I01", "I02", "I03", "I04", "I10", "I15"),
+    any_of=("importance_mean", "importance_weights"),
+    level="R",
+    cases=(
+        *_shared("softmax d=8", P.SOFTMAX_8, 0.75, 5, n=3),
+        *_shared("relu d=14", P.RELU_14, 0.25, 9),
+        *_shared("tanh d=14", P.TANH_14, 1.25, 5),
+        *_shared("sigmoid d=17", P.SIGMOID_17, 0.5625, 9),
+        *_shared("one example d=14", P.ONE_EXAMPLE_14, 0.375, 5),
+    ),
+)
+def networks(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield from _weighed(w, p)
+
+
 def _steep(loss: LossData) -> LossData:
     """The same loss times 400."""
     linear = {"c", "c2", "c3", "c4", "coupling", "H", "amplitude", "depths"}

@@ -174,6 +174,29 @@ def waves_and_wells(w: Witness, p: Problem) -> Iterator[Finding]:
     yield from _replayed(w, p)
 
 
+@check(
+    "ALG5-R5",
+    paper="Algorithm 5, (17), section 6.1",
+    claim="given its draws, the output and the states on the mean cross-entropy of "
+    "networks: softmax alone, ReLU, tanh and sigmoid, of one example and of several",
+    truth=BY_ROUTES,
+    route="MP2",
+    tolerance=REPLAYED,
+    mistakes=(*numbered("H", 1, 2, 3, 4, 17, 20), "M23", "M24"),
+    any_of=("robbins_monro", "robbins_monro_trace"),
+    level="R",
+    cases=(
+        descent("softmax d=8", P.SOFTMAX_8, 0.25, power_law(0.5, 1.0, 2), 3),
+        descent("relu d=14", P.RELU_14, 0.75, power_law(0.5, 0.75, 3), 3, moved=True),
+        descent("tanh d=14", P.TANH_14, 0.375, power_law(0.5, 0.75, 3), 1, n=3),
+        descent("sigmoid d=17", P.SIGMOID_17, 1.25, power_law(0.375, 0.75, 2), 3),
+        descent("one example d=14", P.ONE_EXAMPLE_14, 0.25, power_law(0.5, 0.75, 3), 2),
+    ),
+)
+def networks(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield from _replayed(w, p)
+
+
 def _steps(w: Witness, p: Problem) -> tuple[float, ...]:
     """The steps of the moves that the subject's reading makes."""
     return tuple(p.more["step_sizes"][: draws_of_descent(w, p).shape[1]])

@@ -163,3 +163,55 @@ def warm_starts(w: Witness, p: Problem) -> Iterator[Finding]:
     cold, warm = training(w, _cold(p))[2].value, training(w, p)[2].value
     gap = size(np.subtract(cold, warm).tolist())
     yield differs("x_2 against that of a cold start", path[2], cold, gap / 2)
+
+
+@check(
+    "TRAIN-03",
+    paper="Algorithms 3, 4 and 5, section 6.1",
+    claim="whole runs on minibatches of a network's examples: update k sees the mean "
+    "over the B examples of the k-th, and no others",
+    truth="one update after the other: " + BY_ROUTES,
+    route="MP2",
+    tolerance=REPLAYED + ", compounded over the updates",
+    mistakes=("M04", "M13", "M14", "M20", "X02", "X12", "X14"),
+    needs=("train",),
+    level="R",
+    cases=(
+        P.training(
+            "sgld, relu d=14, minibatches of two of six",
+            P.BATCHED_14,
+            "sgld",
+            (0.75, 0.5, 0.3125),
+            step_sizes=THREE,
+            start="previous",
+            batches=PAIRS,
+        ),
+        P.training(
+            "importance, sigmoid d=17, minibatches of two of three",
+            P.SIGMOID_17,
+            "importance",
+            (0.75, 0.5),
+            samples=7,
+            batches=((2, 1), (0, 2)),
+        ),
+        P.training(
+            "robbins_monro, tanh d=14, minibatches of three of four",
+            P.TANH_14,
+            "robbins_monro",
+            (0.5625, 0.25),
+            step_sizes=power_law(0.5, 0.75, 3),
+            inner_samples=2,
+            batches=TRIPLES,
+        ),
+        P.training(
+            "sgld, one example d=14",
+            P.ONE_EXAMPLE_14,
+            "sgld",
+            (0.625, 0.375),
+            step_sizes=THREE,
+            start="centre",
+        ),
+    ),
+)
+def network_runs(w: Witness, p: Problem) -> Iterator[Finding]:
+    yield from _followed(w, p, ask_training(w, p))

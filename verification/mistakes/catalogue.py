@@ -19,8 +19,16 @@ from verification.losses import LeastSquares
 from verification.mistakes.importance import IMPORTANCE
 from verification.mistakes.langevin import LANGEVIN
 from verification.mistakes.mistake import Fault, Mistake
+from verification.mistakes.networks import (
+    METHOD,
+    NETWORKS,
+    SUMMED,
+    Accumulator,
+    centred_in_place,
+)
 from verification.mistakes.robbins_monro import ROBBINS_MONRO
 from verification.mistakes.running import RUNNING
+from verification.mistakes.span import SPAN
 
 Array = NDArray[np.float64]
 
@@ -439,26 +447,28 @@ _BUFFERS = (
         "M03",
         "sum instead of mean",
         "f is the sum over the examples, not their mean",
-        _on_the_sum(*ENTROPY, *HEAT, "minimise_local_entropy", "minimise_heat"),
+        _on_the_sum(*ENTROPY, *HEAT, "minimise_local_entropy", "minimise_heat")
+        | {METHOD: SUMMED},
     ),
     Mistake(
         "M09",
         "gradient buffer accumulates",
         "a gradient buffer is not cleared between calls",
-        {"heat_gradient": _Accumulator()},
+        {"heat_gradient": _Accumulator(), METHOD: Accumulator()},
     ),
     Mistake(
         "M10",
-        "x changed in place",
-        "the caller's x is updated in place",
-        {"posterior_mean": _in_place},
+        "arguments changed in place",
+        "the caller's x is updated in place, or a network's batch centred",
+        {"posterior_mean": _in_place, METHOD: centred_in_place},
     ),
 )
 
 _ENTRIES = (
     *(*_THEORY, *LANGEVIN, *ROBBINS_MONRO, *IMPORTANCE),
-    *sorted((*_BUFFERS, *RUNNING), key=lambda entry: entry.id),
+    *sorted((*_BUFFERS, *RUNNING, *NETWORKS), key=lambda entry: entry.id),
+    *SPAN,
 )
 
 CATALOGUE: dict[str, Mistake] = {entry.id: entry for entry in _ENTRIES}
-"""Every known mistake by its id, in the order T, S, H, I, M, X."""
+"""Every known mistake by its id, in the order T, S, H, I, M, X, R."""

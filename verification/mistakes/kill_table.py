@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -240,7 +241,7 @@ class _Remembered:
             key = (method, *(_key(argument) for argument in arguments))
             if key not in self._answers:
                 self._answers[key] = ask(*arguments)
-            return np.copy(self._answers[key])
+            return deepcopy(self._answers[key])
 
         return remembered
 

@@ -77,7 +77,8 @@ class Move:
 
 def examples(loss: Any) -> int:
     """N of the finite sum (1)."""
-    return len(loss.b) if loss.kind == "least_squares" else EXAMPLES
+    of = {"least_squares": "b", "network": "labels"}.get(loss.kind)
+    return len(getattr(loss, of)) if of else EXAMPLES
 
 
 def _normalised(weights: Array) -> Array:

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.losses import LeastSquares
 from verification.mistakes import importance, langevin, robbins_monro
 from verification.mistakes._draws import Array
 from verification.mistakes._training import Loop, Project, Update, minibatch
 from verification.mistakes.importance import Importance
-from verification.mistakes.langevin import Langevin
+from verification.mistakes.langevin import Langevin, examples
 from verification.mistakes.mistake import Fault, Mistake
 from verification.mistakes.robbins_monro import RobbinsMonro
 
@@ -57,10 +56,24 @@ def _scaled(factor: Callable[[int, int], float]) -> Callable[[Update], Any]:
         batch = minibatch(u, u.k)
         if u.batches is None:
             return batch
-        root = np.sqrt(factor(len(u.loss.b), len(batch.b)))
-        return LeastSquares(root * batch.A, root * batch.b)
+        return _Times(factor(examples(u.loss), examples(batch)), batch)
 
     return loss
+
+
+class _Times:
+    """A loss times a factor."""
+
+    def __init__(self, factor: float, loss: Any) -> None:
+        self._factor, self._loss = factor, loss
+        self.kind, self.d = loss.kind, loss.d
+
+    def __call__(self, y: Array) -> Array:
+        return np.asarray(self._factor * self._loss(y))
+
+    def gradient(self, y: Array) -> Array:
+        """The gradient at points (..., d)."""
+        return np.asarray(self._factor * self._loss.gradient(y))
 
 
 class _Changing:

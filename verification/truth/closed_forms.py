@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verification.truth import algebra as la
+from verification.truth import network
 from verification.truth.algebra import Factors, Matrix, Vector
 from verification.truth.carriers import Carrier, Number
 from verification.truth.moments import Monomial, Polynomial, derivative, polynomial_mean
@@ -265,6 +266,9 @@ def _jet(
             return _wells_jet(ctx, loss, x, cov, order)
         case "gaussian_mixture" if cov is None:
             return _mixture_jet(ctx, loss, x, ctx.number(0), order)
+        case "network" if cov is None and order < 2:
+            slopes = network.gradient(ctx, loss, x) if order else []
+            return Jet(network.value(ctx, loss, x), slopes)
     raise NoClosedForm(f"heat has no closed form for {loss.kind}")
 
 

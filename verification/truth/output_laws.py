@@ -20,7 +20,7 @@ Everything is float64.  `x` and `start` have shape (d,), `tau` is a variance,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ __all__ = [
     "sgld_dense",
     "sgld_joint",
     "sgld_joint_dense",
+    "sgld_run",
+    "sgld_run_dense",
     "sgld_state",
     "sgld_state_dense",
 ]
@@ -157,13 +159,14 @@ def sgld_joint(
     *,
     start: npt.ArrayLike | None = None,
     chain: str = "literal",
+    output: str = "weighted-mean",
 ) -> Gaussian:
     """Return the joint law of (output, last state), shape (2d,), by the adjoint.
 
     It is singular where the output is a function of the last state: literal chains of
     two steps, and new-states chains of one.
     """
-    weights = _weights(step_sizes)
+    weights = _weights(step_sizes, output)
     both = np.stack([weights, _last(weights.size, weights.size)])
     return _adjoint(loss, x, tau, step_sizes, start, chain, both)
 
@@ -279,6 +282,95 @@ def sgld_state_dense(
     steps = np.asarray(step_sizes, dtype=float)
     states = _averaged(loss, x, tau, steps, start, chain)
     return _select((np.arange(1, steps.size + 1) == j)[None].astype(float), states)
+
+
+def sgld_run(
+    losses: Sequence[Any],
+    x: npt.ArrayLike,
+    taus: Sequence[float],
+    step_sizes: npt.ArrayLike,
+    *,
+    chain: str = "literal",
+    output: str = "weighted-mean",
+) -> Gaussian:
+    """Return the joint law of x_1, ..., x_K, (K d,), of a run with warm starts.
+
+    Update k is Algorithm 3 for the k-th loss around x_k, from the last state of the
+    chain before it.  Its output and last state are affine in the two, with the
+    independent noise of `sgld_joint`: so moments are carried from update to update.
+
+    Parameters
+    ----------
+    losses : sequence of K losses
+        Those of the minibatches.
+    x : array_like, shape (d,)
+        x_0, where the first chain starts as well.
+    taus : sequence of float
+        Of the updates.
+
+    References
+    ----------
+    Algorithm 3, section 5.1.1.
+    """
+    first = np.asarray(x, dtype=float)
+    d, reading = first.size, {"chain": chain, "output": output}
+    mean, covariance = np.tile(first, 2), np.zeros((2 * d, 2 * d))
+    for loss, tau in zip(losses, taus, strict=True):
+
+        def update(both: Array, loss: Any = loss, tau: float = tau) -> Gaussian:
+            centre, start = np.split(both, 2)
+            return sgld_joint(loss, centre, tau, step_sizes, start=start, **reading)
+
+        noise = update(np.zeros(2 * d))
+        gain = [update(unit).mean - noise.mean for unit in np.eye(2 * d)]
+        # of all iterates so far, and below them the last state
+        turn = np.zeros((mean.size + d, mean.size))
+        turn[: mean.size - d] = np.eye(mean.size)[: mean.size - d]
+        turn[-2 * d :, -2 * d :] = np.transpose(gain)
+        mean, covariance = turn @ mean, turn @ covariance @ turn.T
+        mean[-2 * d :] += noise.mean
+        covariance[-2 * d :, -2 * d :] += noise.covariance
+    return Gaussian(mean[d:-d], covariance[d:-d, d:-d])
+
+
+def sgld_run_dense(
+    losses: Sequence[Any],
+    x: npt.ArrayLike,
+    taus: Sequence[float],
+    step_sizes: npt.ArrayLike,
+    *,
+    chain: str = "literal",
+    output: str = "weighted-mean",
+) -> Gaussian:
+    """Return the law of `sgld_run` by following the loadings of all draws."""
+    _require(chain, CHAINS)
+    steps = np.asarray(step_sizes, dtype=float)
+    first = np.asarray(x, dtype=float)
+    d, moves = first.size, steps[:-1] if chain == "literal" else steps
+    centre = np.zeros((d, 1 + len(losses) * moves.size * d))
+    centre[:, 0] = first
+    y, at, path = centre, 1, []
+    for loss, tau in zip(losses, taus, strict=True):
+        hessian, origin = _probed(loss)
+        states = [y]
+        for eps in moves:
+            drift = hessian @ y + (y - centre) / tau
+            drift[:, 0] += origin
+            y = y - eps / 2 * drift
+            y[:, at : at + d] += np.sqrt(eps) * np.eye(d)
+            at += d
+            states.append(y)
+        averaged = states[-steps.size :]
+        if output == "weighted-mean":
+            pairs = zip(steps, averaged, strict=True)
+            centre = sum(eps * state for eps, state in pairs) / steps.sum()
+        else:
+            rate, centre = float(output.partition(":")[2]), averaged[0]
+            for state in averaged[1:]:
+                centre = (1 - rate) * centre + rate * state
+        path.append(centre)
+    loadings = np.vstack(path)
+    return Gaussian(loadings[:, 0], loadings[:, 1:] @ loadings[:, 1:].T)
 
 
 @dataclass(frozen=True, eq=False)
