@@ -1,4 +1,4 @@
-"""The command line: ``refimpl train``, ``reproduce``, ``accuracy`` and ``fetch``."""
+"""The command line: ``refimpl train``, ``reproduce``, ``benchmark`` and others."""
 
 import argparse
 import signal
@@ -13,6 +13,8 @@ from refimpl.errors import InvalidParameter, MissingExtra
 from refimpl.experiments import (
     accuracy,
     accuracy_plots,
+    benchmark,
+    benchmark_plots,
     checkpoints,
     data,
     fetch,
@@ -401,6 +403,67 @@ def _measure(algorithm: str, file: Path, repetitions: int, seed: int) -> None:
         _progress("")
 
 
+# --- benchmark ------------------------------------------------------------------------
+
+
+def _benchmark_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rounds",
+        type=_whole("a number of rounds", 1),
+        default=5,
+        metavar="N",
+        help="in which everything is timed in turn (default: 5)",
+    )
+    command.add_argument(
+        "--activation",
+        choices=settings.CHOICES["activation"],
+        default="relu",
+        help="of the hidden layer (default: relu)",
+    )
+    command.add_argument(
+        "--growth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether to vary samples, minibatch, inputs, width and depth, and draw it",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("benchmark"),
+        metavar="FOLDER",
+        help="for the table, the timings and the figure; made if absent "
+        "(default: benchmark)",
+    )
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    if options.growth:
+        _require_matplotlib()
+    rounds, out = options.rounds, options.out
+    out.mkdir(parents=True, exist_ok=True)
+    case = benchmark.Case(activation=options.activation)
+    with _bar(rounds) as step:
+        timings = benchmark.timed(case, benchmark.available(), rounds, step)
+    table = benchmark.table(timings)
+    print(table)
+    grown = {}
+    if options.growth:
+        with _bar(sum(map(len, benchmark.GROWTH.values()))) as step:
+            grown = benchmark.growth(rounds, step)
+        timings += {
+            timing: None
+            for cases in grown.values()
+            for several in cases.values()
+            for timing in several
+        }
+    (out / "benchmark.txt").write_text(table, encoding="utf-8")
+    lines = "".join(timing.to_line() for timing in timings)
+    (out / "benchmark.jsonl").write_text(lines, encoding="utf-8")
+    drawn = benchmark_plots.draw(grown, out, ["svg"]) if grown else []
+    for path in [out / "benchmark.txt", out / "benchmark.jsonl", *drawn]:
+        print(path)
+
+
 _COMMANDS = (
     (
         "train",
@@ -420,6 +483,12 @@ _COMMANDS = (
         "bias and variance of Algorithms 3, 4 and 5 against exact answers",
         _accuracy,
         _accuracy_arguments,
+    ),
+    (
+        "benchmark",
+        "seconds per weight update beside NumPy's and PyTorch's, and how they grow",
+        _benchmark,
+        _benchmark_arguments,
     ),
     ("fetch", "download the four files of MNIST", _fetch, _data_argument),
 )

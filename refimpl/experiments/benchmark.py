@@ -8,9 +8,9 @@ The images are random: how long an update takes does not depend on them.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments import straightforward
+from refimpl.experiments.checkpoints import one_blas_thread
 from refimpl.importance import ImportanceSampling
 from refimpl.initialisations import initial
 from refimpl.laws import GibbsLaw
@@ -106,6 +107,12 @@ class Timing:
 Update = Callable[[], Any]
 
 
+def available() -> tuple[str, ...]:
+    """The implementations that can be timed here: PyTorch where it is installed."""
+    there = find_spec("torch") is not None
+    return (NUMPY, *((TORCH,) if there else ()), PLAIN, SPAN)
+
+
 def updates(
     case: Case, implementations: Sequence[str]
 ) -> dict[tuple[str, str], Update]:
@@ -176,21 +183,6 @@ def _by_us(
     return lambda: estimator(GibbsLaw(f.batch(rows), x, TAU), rng=rng)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """BLAS on one thread.
-
-    Raises
-    ------
-    ImportError
-        If threadpoolctl, of the extra "experiments", is not installed.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        yield
-
-
 def timed(
     case: Case,
     implementations: Sequence[str],
@@ -205,23 +197,25 @@ def timed(
     implementations : sequence of str
     rounds : int
     said : callable
-        Called after each round with how many were made.
+        Called with 1 after each round.
 
     Raises
     ------
+    MissingExtra
+        If threadpoolctl is absent.
     ImportError
-        If an implementation needs what is not installed.
+        If PyTorch is asked for and absent.
     """
     seconds: dict[tuple[str, str], list[float]] = {}
-    with one_thread():
+    with one_blas_thread():
         every = updates(case, implementations)
         small = replace(case, J=3, M=2)
         for update in updates(small, implementations).values():
             update()  # compiles, and warms up
-        for done in range(1, rounds + 1):
+        for _ in range(rounds):
             for key, update in every.items():
                 seconds.setdefault(key, []).append(_seconds(update))
-            said(done)
+            said(1)
     return [Timing(case, *key, tuple(took)) for key, took in seconds.items()]
 
 
@@ -259,15 +253,21 @@ GROWTH: dict[str, dict[float, Case]] = {
 def growth(
     rounds: int, said: Callable[[int], object] = bool
 ) -> dict[str, dict[float, list[Timing]]]:
-    """Compiled, plain and in span, along every axis of `GROWTH`."""
-    done, found = 0, {}
+    """Compiled, plain and in span, along every axis of `GROWTH`.
+
+    Parameters
+    ----------
+    rounds : int
+    said : callable
+        Called with 1 after each case.
+    """
+    found = {}
     known: dict[Case, list[Timing]] = {}
     for axis, cases in GROWTH.items():
         for case in cases.values():
             if case not in known:
                 known[case] = timed(case, (PLAIN, SPAN), rounds)
-            done += 1
-            said(done)
+            said(1)
         found[axis] = {at: known[case] for at, case in cases.items()}
     return found
 
