@@ -137,7 +137,7 @@ def stopped(tmp_path: Path, k: int = 6) -> tuple[Setting, Place]:
 def test_lines_after_the_checkpoint_are_written_again(tmp_path: Path) -> None:
     setting, place = stopped(tmp_path)
     with place.growing.open("a") as file:
-        file.write('{"k": 8, "accuracy": 0.99')
+        file.write('{"k": 8, "accuracy": 0.99' * 1000)
     record = train(setting, digits, tmp_path)
     assert record.read_bytes() == whole(setting, tmp_path / "whole")
 

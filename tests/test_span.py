@@ -565,7 +565,7 @@ def p_of_law(mean: Any, covariance: Any, found: Any) -> float:
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("noise", READINGS)
 def test_output_and_last_state_have_their_joint_law(output: Any, noise: Any) -> None:
-    """Fourteen coordinates; a covariance off by a quarter is missed with 1e-9 at most."""
+    """Fourteen coordinates; one off by a quarter is missed with 1e-9 at most."""
     f = wide()
     x, start = points(f)
     estimator = chain(noise=noise, output=output, start="previous")

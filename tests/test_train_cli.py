@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import re
 import signal
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pytest
 
 import refimpl.__main__ as command
 from refimpl.__main__ import main
-from refimpl.experiments import workers
+from refimpl.experiments import reproduction, workers
 from refimpl.experiments.checkpoints import read
+from refimpl.experiments.data import load
 from refimpl.experiments.settings import Setting, of_section_6
 
 pytest.importorskip("sklearn")
@@ -218,10 +220,6 @@ def test_data_that_are_not_the_official_ones_are_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from dataclasses import replace
-
-    from refimpl.experiments.data import load
-
     warned = replace(load("digits"), warnings=("it differs",))
     monkeypatch.setattr(workers, "_data", lambda *_: warned)
     assert main([*QUICK, "--updates", "1"]) == 0
@@ -336,14 +334,30 @@ def test_control_c_with_several_processes_and_going_on(folder: Path) -> None:
     assert len(mine) == 4
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process")
+def test_no_process_outlives_a_command_that_was_killed(folder: Path) -> None:
+    """They hold the other ends of its pipes, which end when all are gone."""
+    words = ["reproduce", "table-1", "--data", "digits", "--updates", "100000"]
+    process = run(*words, "--reading", "printed", "--jobs", "2", "--out", "mine")
+    try:
+        give_up = time.monotonic() + 60
+        while len(list(folder.glob("mine/*.partial"))) < 2:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        process.kill()
+        process.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 # --- reproduce
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few samples, so that any figure takes a moment."""
-    from refimpl.experiments import reproduction
-
     for method, own in list(command.settings._OWN.items()):
         less = {"J": 3, "M": 3}
         changed = {k: less.get(k, v) for k, v in own.items()}
@@ -396,6 +410,15 @@ def test_work_is_told_as_it_is_done(folder: Path) -> None:
     assert told[4:] == [25.0, 5.0]
     assert workers.work([setting]) == 30.0
     assert 1 <= workers.default_jobs() <= workers.MOST
+
+
+def test_a_process_stops_when_its_parent_says_so() -> None:
+    shared = workers._Shared(multiprocessing.get_context("spawn"))
+    assert not shared.watch(2.0)
+    assert not shared.watch(3.0)
+    assert shared.done.value == 5.0
+    shared.stop.set()
+    assert shared.watch(0.0)
 
 
 def test_a_bar_is_shown_where_somebody_watches(

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from refimpl.experiments import data as data_sets
@@ -110,12 +111,10 @@ class _Shared:
         self.stop = context.Event()
 
     def watch(self, work: float) -> bool:
-        """In the child: also a parent that is gone wishes to stop."""
+        """In the child: tell, and ask."""
         with self.done.get_lock():
             self.done.value += work
-        parent = multiprocessing.parent_process()
-        orphan = parent is not None and not parent.is_alive()
-        return orphan or bool(self.stop.is_set())
+        return bool(self.stop.is_set())
 
 
 _shared: list[_Shared] = []  # of a child process, one
@@ -123,7 +122,16 @@ _shared: list[_Shared] = []  # of a child process, one
 
 def _begin(shared: _Shared) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    Thread(target=_end_with_parent, daemon=True).start()
     _shared.append(shared)
+
+
+def _end_with_parent() -> None:
+    """At any moment, which a run survives, whoever killed the parent."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _child(setting: Setting, folder: Path, data_folder: Path | None) -> None:
