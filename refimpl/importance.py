@@ -7,9 +7,9 @@
     2. w^j = exp(-f(x^j)).
     Output: sum_j w^j x^j / sum_j w^j, an estimate of E_q X, (16).
 
-The samples belong to fixed blocks of indices, each with a random stream of its own.
-Workers take blocks; a block returns its sums relative to its own largest weight, and
-blocks are merged in their order.  So the result does not depend, to the last bit, on
+The samples belong to fixed pieces of indices, each with a random stream of its own.
+Workers take pieces; a piece returns its sums relative to its own largest weight, and
+pieces are merged in their order.  So the result does not depend, to the last bit, on
 the number of workers, and no more than a few blocks are in memory.
 
 Implementations are known that take tau for the standard deviation of the samples:
@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import starmap
 from typing import Any, ClassVar
 
@@ -35,11 +36,15 @@ from refimpl.laws import GibbsLaw
 from refimpl.losses.minibatch import Resampled
 from refimpl.noise import (
     Reading,
+    around,
     as_reading,
     normal_blocks,
     rows_per_block,
     variance_of,
 )
+
+PIECE = 8
+"""Blocks of noise that share a stream: to begin one costs as much as a sample."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +128,7 @@ def log_weights(f: Loss, x: Array, tau: float, z: Array) -> Array:
         If f is NaN or -inf at a sample; +inf is a weight of zero.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # judged below
-        samples = np.sqrt(tau) * z
-        samples += x
-        logs: Array = -f(samples)
+        logs: Array = -f(around(x[None], tau, z[None])[0])
     if not logs.max() < np.inf:
         raise NonFinite(
             "f is NaN or -inf at a sample of phi, so that its weight is no number: "
@@ -252,23 +255,26 @@ class ImportanceSampling:
                 "`minibatches`, one for each weight update, in place of `Resampled`"
             )
         d, variance = q.x.size, float(variance_of(q.tau, self.noise))
-        rows = rows_per_block(d)
+        rows = PIECE * rows_per_block(d)
         sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
-        kept: dict[int, Array] = {}
+        kept: dict[int, list[Array]] = {i: [] for i in range(len(sizes))}
 
-        def block(i: int, own: np.random.Generator) -> WeightedSums:
-            z = next(normal_blocks(own, sizes[i], d))
-            logs = log_weights(q.f, q.x, variance, z)
-            if self.keep_weights:
-                kept[i] = logs
-            return weighed(logs, z)
+        def piece(i: int, own: np.random.Generator) -> WeightedSums:
+            def block(z: Array) -> WeightedSums:
+                logs = log_weights(q.f, q.x, variance, z)
+                if self.keep_weights:
+                    kept[i].append(logs)
+                return weighed(logs, z)
 
-        # one after the other: a stream is some kilobytes, and there may be 10^5 blocks
+            blocks = normal_blocks(own, sizes[i], d)
+            return reduce(WeightedSums.merged, map(block, blocks))
+
+        # one after the other: a stream is some kilobytes, and there may be 10^4 pieces
         jobs = ((i, rng.spawn(1)[0]) for i in range(len(sizes)))
         workers = min(self.workers, len(sizes))
-        x, weights = importance(q.x, variance, _in_order(block, jobs, workers))
+        x, weights = importance(q.x, variance, _in_order(piece, jobs, workers))
         if self.keep_weights:
-            logs = np.concatenate([kept[i] for i in range(len(sizes))])
+            logs = np.concatenate([part for parts in kept.values() for part in parts])
             with np.errstate(over="ignore"):  # exp(-inf) is the right answer
                 weights = replace(weights, normalised=softmax(logs))
         return Projection(x, weights)

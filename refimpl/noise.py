@@ -33,6 +33,33 @@ def fill_kernel(rng: np.random.Generator, z: Array) -> None:
             z[i, j] = rng.standard_normal()
 
 
+@jit
+def around_kernel(y: Array, deviation: float, z: Array, samples: Array) -> None:
+    """samples = y + deviation z, in one pass; y (n, d), z and samples (n, m, d)."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            for k in range(z.shape[2]):
+                samples[i, j, k] = y[i, k] + deviation * z[i, j, k]
+
+
+def around(y: Array, variance: float, z: Array) -> Array:
+    """Samples of N(y, variance I) from standard normals z.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n, d)
+    variance : float
+    z : ndarray, shape (n, m, d)
+
+    Returns
+    -------
+    ndarray, shape (n, m, d)
+    """
+    samples = np.empty(z.shape)
+    around_kernel(y, float(np.sqrt(variance)), z, samples)
+    return samples
+
+
 def as_reading(value: Any) -> Reading:
     """The value, if it is a reading."""
     if value not in get_args(Reading):

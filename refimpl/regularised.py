@@ -27,6 +27,7 @@ from refimpl.interfaces import (
     Loss,
 )
 from refimpl.laws import Mixture, kl_gaussian, phi
+from refimpl.noise import around
 
 
 def local_entropy(f: Loss, x: Any, tau: float) -> Array:
@@ -207,9 +208,7 @@ def heat_gradient_estimate(
     """
     total = np.zeros_like(y)
     for z in blocks:
-        samples = np.sqrt(tau) * z
-        samples += y[:, None, :]
-        total += f.gradient(samples).sum(axis=1)
+        total += f.gradient(around(y, tau, z)).sum(axis=1)
     return total / M
 
 

@@ -58,7 +58,8 @@ def score(*sizes: int) -> Any:
 
 
 #: Tested in tests/test_samplers.py, where their draws and chains are, ...
-ELSEWHERE = {"refimpl.noise:fill_kernel", "refimpl.sgld:move_kernel"}
+ELSEWHERE = {"refimpl.noise:fill_kernel", "refimpl.noise:around_kernel"}
+ELSEWHERE |= {"refimpl.sgld:move_kernel"}
 #: ... in tests/test_span.py, beside what the control variate is for, ...
 ELSEWHERE |= {"refimpl.sgld:control_kernel"}
 #: ... and in tests/test_network.py, all of them as the network calls them.

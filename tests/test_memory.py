@@ -136,15 +136,16 @@ def test_ten_times_the_samples_take_the_same_memory(few: Any, many: Any) -> None
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_block_of_samples_leaves_nothing_behind(
+def test_a_piece_of_samples_leaves_nothing_behind(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even its random stream, of some 2.7 kB: 10^5 blocks are 10^5 streams.
+    """Not even its random stream, of some 2.7 kB: 10^5 pieces are 10^5 streams.
 
-    Blocks of one sample.  The garbage collector lets some hundred of them lie about,
-    for 300 kB; the thousand blocks that are more would be 2.7 MB.
+    Pieces of one sample.  The garbage collector lets some hundred of them lie about,
+    for 300 kB; the thousand pieces that are more would be 2.7 MB.
     """
     monkeypatch.setattr("refimpl.importance.rows_per_block", lambda d: 1)
+    monkeypatch.setattr("refimpl.importance.PIECE", 1)
     few, many = ImportanceSampling(500, workers), ImportanceSampling(1500, workers)
     traced_peak(few, 10)
     assert traced_peak(many, 10) < traced_peak(few, 10) + 1e6

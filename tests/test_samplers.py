@@ -24,7 +24,15 @@ from refimpl.importance import ImportanceSampling
 from refimpl.interfaces import Projection
 from refimpl.laws import GibbsLaw
 from refimpl.losses import LeastSquares, Quadratic, Resampled, minibatches
-from refimpl.noise import BLOCK, fill_kernel, normal_blocks, normal_rows, rows_per_block
+from refimpl.noise import (
+    BLOCK,
+    around,
+    around_kernel,
+    fill_kernel,
+    normal_blocks,
+    normal_rows,
+    rows_per_block,
+)
 from refimpl.output_laws import importance_law
 from refimpl.robbins_monro import RobbinsMonro, robbins_monro
 from refimpl.schedules import Constant, Harmonic, PowerLaw
@@ -179,6 +187,17 @@ def test_both_faces_of_the_move() -> None:
 # --- noise ----------------------------------------------------------------------------
 
 
+def test_both_faces_put_samples_around_their_points() -> None:
+    rng = np.random.default_rng(3)
+    y, z = rng.normal(size=(2, 3)), rng.normal(size=(4, 2, 3)).swapaxes(0, 1)
+    expected = y[:, None] + 0.5 * z  # exactly, 0.5 being a power of 2
+    assert np.array_equal(around(y, 0.25, z), expected)
+    for kernel in faces_of(around_kernel):
+        samples = np.empty(z.shape)
+        kernel(y, 0.5, z, samples)
+        assert np.array_equal(samples, expected)
+
+
 @pytest.mark.parametrize(("n", "d"), [(5, 3), (40, 60), (1000, 700), (3, 2 * BLOCK)])
 def test_blocks_are_numpys_own_stream(n: int, d: int) -> None:
     blocks = [block.copy() for block in normal_blocks(stream(1, "algorithm"), n, d)]
@@ -262,10 +281,10 @@ def test_two_processes_agree_to_the_bit() -> None:
 
 @pytest.mark.parametrize("workers", [2, 3, 7])
 def test_workers_do_not_change_a_bit(workers: int) -> None:
-    f = Quadratic(np.linspace(0.25, 2.0, 40000), np.zeros(40000))  # 3 rows a block
+    f = Quadratic(np.linspace(0.25, 2.0, 40000), np.zeros(40000))  # 24 rows a piece
     q = GibbsLaw(f, np.full(40000, 0.01), 1e-3)
-    alone = ImportanceSampling(20)(q, rng=stream(5, "algorithm"))
-    shared = ImportanceSampling(20, workers)(q, rng=stream(5, "algorithm"))
+    alone = ImportanceSampling(80)(q, rng=stream(5, "algorithm"))
+    shared = ImportanceSampling(80, workers)(q, rng=stream(5, "algorithm"))
     assert (alone.x == shared.x).all()
     assert alone.info == shared.info
 
