@@ -43,7 +43,7 @@ from refimpl.noise import (
     variance_of,
 )
 
-PIECE = 8
+PIECE = 4
 """Blocks of noise that share a stream: to begin one costs as much as a sample."""
 
 

@@ -17,8 +17,8 @@ from refimpl.errors import InvalidParameter
 Reading = Literal["variance", "standard-deviation"]
 """How the second argument of the paper's N(m, v) is read; its text says variance."""
 
-BLOCK = 2**17
-"""Numbers per block, 1 MiB; a block has at least one row."""
+BLOCK = 2**18
+"""Numbers per block, 2 MiB; a block has at least one row."""
 
 
 SHORT = 2048

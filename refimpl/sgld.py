@@ -20,8 +20,9 @@ flat loss beside, o^1 = 0, with the same noise,
 
     o^{j+1} = (1 - epsilon_j / 2 tau) o^j + eta_j,
 
-and averages x^j - o^j.  As E o^j = 0 its mean is exactly that of Algorithm 3's output,
-and the noise that does not come from f is gone: where f is flat it has no variance.
+and averages x^j - o^j.  As E o^j = 0 its mean is exactly that of Algorithm 3's output.
+Where f is flat it has no variance; where the curvature lambda of f is above 1/tau it
+has more than the average.
 
 State:  y, the chain's state;  total, the weighted sum of states;  g, the gradient at
 y;  z, one row of standard normals;  o, the chain beside.  All of them (n, d), n chains
@@ -62,15 +63,17 @@ def move_kernel(
     """One move of n chains; updates y and total in place.
 
     y, total, g, z (n, d); x (d,).  lost[0] is how many entries of y are no numbers;
-    a sum of floats would not vectorise.
+    a sum of floats would not vectorise, nor would entries of matrices.
     """
-    count = 0
+    half, rate, count = 0.5 * epsilon, 1.0 / tau, 0
     for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            drift = g[i, j] - (x[j] - y[i, j]) / tau
-            y[i, j] += -0.5 * epsilon * drift + deviation * z[i, j]
-            total[i, j] += weight * y[i, j]
-            count += 0 if abs(y[i, j]) < np.inf else 1
+        state, sums, slope, normal = y[i], total[i], g[i], z[i]
+        for j in range(state.size):
+            drift = slope[j] - rate * (x[j] - state[j])
+            v = state[j] - half * drift + deviation * normal[j]
+            state[j] = v
+            sums[j] += weight * v
+            count += 0 if abs(v) < np.inf else 1
     lost[0] = count
 
 
@@ -225,7 +228,9 @@ class SGLD:
     noise : {"variance", "standard-deviation"}
         What epsilon_j is of the noise.  The paper's text says variance.
     output : {"average", "controlled"}
-        The paper's estimate, or that of the same mean with less variance.
+        The paper's estimate, or that of the same mean which has no noise where f is
+        flat: less where tau lambda < 1, lambda the curvature of f, but in the long run
+        (tau lambda)^2 times as much variance where f is stiff.
     trace : bool
         Whether to keep the J states.  This is J x d numbers.
 

@@ -108,7 +108,8 @@ class InSpan:
         )
         law = self.estimator.flat_law(q.tau, small.info)
         # what f sees of these is drawn for nothing, and replaced
-        flat = q.x + self._offsets(law, start - q.x, rng)
+        flat = self._offsets(law, start - q.x, rng)
+        flat += q.x
         seen = (small.x, *small.info.positions)
         points = [reduced.with_seen(y, s) for y, s in zip(flat, seen, strict=True)]
         return Projection(points[0], small.info.lifted(points[1:], reduced.embed))

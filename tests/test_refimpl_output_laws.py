@@ -696,3 +696,16 @@ def test_a_moment_that_overflows_is_refused() -> None:
     for name in ("covariance", "marginal_variances"):
         with pytest.raises(NonFinite, match="a moment of the output"):
             getattr(steep, name)
+
+
+@pytest.mark.parametrize(("curvature", "limit"), [(0.5, 0.25), (1.0, 1.0), (4.0, 16.0)])
+def test_the_control_variate_helps_where_f_bends_less_than_the_pull(
+    curvature: float, limit: float
+) -> None:
+    """(tau lambda)^2, but for the start, which is forgotten like 1/J: 2.5 % here."""
+    f, epsilon = Quadratic(curvature, [0.0]), np.full(4000, 0.1)
+    average, controlled = (
+        sgld_law(f, [0.0], 1.0, epsilon, output=output).output.variances[0]
+        for output in ("average", "controlled")
+    )
+    assert controlled / average == pytest.approx(limit, rel=0.025)

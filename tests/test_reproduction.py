@@ -101,7 +101,7 @@ def test_figure_8() -> None:
 def test_a_reading_changes_only_what_the_paper_leaves_open(
     name: str, reading: str
 ) -> None:
-    open_points = {"activation", "initialisation", "noise", "reduction", "output"}
+    open_points = {"activation", "start", "noise", "reduction", "output"}
     for one, other in zip(settings(name), settings(name, reading), strict=True):
         pairs = zip(asdict(one).items(), asdict(other).items(), strict=True)
         changed = {a[0] for a, b in pairs if a != b}

@@ -88,7 +88,7 @@ VARIED: dict[str, Any] = {
     "M": 3,
     "epsilon": 3.0,
     "a": (0.2, 0.7),
-    "start": "previous",
+    "start": "centre",
     "chain": "new-states",
     "noise": "standard-deviation",
     "output": "rao-blackwell",

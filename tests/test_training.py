@@ -78,18 +78,21 @@ def test_sgd_is_a_plain_loop() -> None:
 
 
 PROJECTIONS = [
-    (small("sgld"), InSpan(SGLD(20, Harmonic(100.0)))),
+    (small("sgld"), InSpan(SGLD(20, Harmonic(100.0), start="previous"))),
     (
-        small("sgld", in_span=False, chain="new-states", noise="standard-deviation"),
-        SGLD(20, Harmonic(100.0), chain="new-states", noise="standard-deviation"),
+        small("sgld", in_span=False, chain="new-states", start="centre"),
+        SGLD(20, Harmonic(100.0), chain="new-states"),
     ),
     (
-        small("sgld", output="controlled"),
+        small("sgld", output="controlled", start="centre"),
         InSpan(SGLD(20, Harmonic(100.0), output="controlled")),
     ),
     (
-        small("sgld", output="rao-blackwell", start="previous"),
-        InSpan(SGLD(20, Harmonic(100.0), start="previous"), output="rao-blackwell"),
+        small("sgld", output="rao-blackwell", noise="standard-deviation"),
+        InSpan(
+            SGLD(20, Harmonic(100.0), start="previous", noise="standard-deviation"),
+            output="rao-blackwell",
+        ),
     ),
     (small("is"), InSpan(ImportanceSampling(20))),
     (

@@ -42,7 +42,7 @@ SAYS = {
     PLAIN: "compiled",
     SPAN: "compiled, in span",
 }
-AT_LEAST = 0.02
+AT_LEAST = 0.1
 """Seconds for which what is quick is repeated within a round."""
 
 TAU, ETA, OFFSET, STEPS = 0.01, 0.01, 1000.0, PowerLaw(0.1, 0.7)

@@ -18,8 +18,9 @@ sigmoid
     As printed, with sigmoid units and the sum over the minibatch but for importance
     sampling: the closest that was found with all noise as printed.
 improved
-    As printed, with estimators of the same mean and less noise: SGLD with a control
-    variate, importance sampling with its unseen part at the conditional mean.
+    As printed, with estimators that have less noise here: SGLD with a control variate
+    and chains that start at the centre, importance sampling with its unseen part at
+    the conditional mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,7 @@ HIGH, LOW = 1.5, 0.01
 """tau of Figure 8."""
 
 _TAU1 = 0.01
-_GROWING = (LOW / HIGH) ** (1 / 500) - 1  # E14: (18) grows for -1 < tau_1 < 0
+_GROWING = (LOW / HIGH) ** (1 / 500) - 1  # E14; in 500 updates, the paper's
 
 Changes = Mapping[str, Any]
 
@@ -90,11 +91,7 @@ READINGS: dict[str, dict[Method, dict[str, Any]]] = {
     "each": {
         "sgd": {},
         "sgld": {"noise": "standard-deviation"},
-        "is": {
-            "initialisation": "truncated-normal",
-            "noise": "standard-deviation",
-            "reduction": "sum",
-        },
+        "is": {"activation": "sigmoid"},
         "hr": {},
     },
     "sigmoid": {
@@ -105,7 +102,7 @@ READINGS: dict[str, dict[Method, dict[str, Any]]] = {
     },
     "improved": {
         "sgd": {},
-        "sgld": {"output": "controlled"},
+        "sgld": {"output": "controlled", "start": "centre"},
         "is": {"output": "rao-blackwell"},
         "hr": {},
     },
