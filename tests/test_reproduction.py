@@ -20,6 +20,7 @@ from refimpl.experiments.reproduction import (
     TABLE_1,
     Curve,
     Found,
+    chosen,
     curves,
     document,
     drops,
@@ -94,6 +95,11 @@ def test_figure_8() -> None:
     assert scoped(falling)(500) == pytest.approx(0.0104, abs=5e-5)
     assert scoped(growing)(0) == 0.01
     assert scoped(growing)(500) == pytest.approx(1.5, rel=1e-12)
+
+
+def test_figure_8_names_where_tau_ends() -> None:
+    found = [one.label for one in curves("figure-8", "printed", 0, updates=100)]
+    assert found[3:] == [r"$\tau$: 1.5 $\to$ 0.55", r"$\tau$: 0.01 $\to$ 1.5"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -186,6 +192,34 @@ def test_drops() -> None:
     falling = np.array([[0.5, 0.4, 0.6, 0.3]])
     assert drops(falling) == pytest.approx((2.0, 0.4))
     assert drops(np.vstack([rising, falling])) == pytest.approx((1.0, 0.2))
+
+
+def test_what_the_held_out_images_choose() -> None:
+    """One curve wins in two seeds of three; ties go to the first."""
+    ends = {"a": (0.5, 0.9, 0.7), "b": (0.6, 0.8, 0.7), "c": (0.4, 0.1, 0.9)}
+    settings = {name: of_section_6("sgld") for name in ends}
+    every = [
+        Found(
+            Curve("", name, settings[name]),
+            tuple(history(settings[name], [0.0, end]) for end in of_seeds),
+        )
+        for name, of_seeds in ends.items()
+    ]
+    first, second, third = chosen(every)
+    assert [one.curve.label for one, _ in (first, second, third)] == ["a", "b", "c"]
+    assert [v.tolist() for _, v in (first, second, third)] == [
+        [0.901],
+        [0.601],
+        [0.901],
+    ]
+    (one, values), (other, value) = chosen(every[:2])
+    assert (one.curve.label, other.curve.label) == ("a", "b")
+    assert values.tolist() == [0.901, 0.701]
+    assert value.tolist() == [0.601]
+    text = document("figure-8", {"printed": every[:2]}, {})
+    assert "choose a for SGLD in 2 of 3 seeds: 0.801 ± 0.141 of all images." in text
+    assert "choose b for SGLD in 1 of 3 seeds: 0.601 of all images." in text
+    assert "choose" not in document("figure-4", {"printed": every}, {})
 
 
 def test_seeds_that_ended_early_are_compared_where_all_are() -> None:

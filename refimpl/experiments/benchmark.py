@@ -20,7 +20,7 @@ import numpy as np
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments import straightforward
-from refimpl.experiments.checkpoints import one_blas_thread
+from refimpl.experiments.threads import one_blas_thread
 from refimpl.importance import ImportanceSampling
 from refimpl.initialisations import initial
 from refimpl.laws import GibbsLaw

@@ -26,14 +26,14 @@ from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
-import scipy.linalg  # noqa: F401  (its BLAS must be loaded where threads are limited)
 
 from refimpl import __version__
 from refimpl.arrays import Array
-from refimpl.errors import InvalidParameter, MissingExtra, NonFinite, RefimplError
+from refimpl.errors import InvalidParameter, NonFinite, RefimplError
 from refimpl.experiments.data import Data
 from refimpl.experiments.records import partial
 from refimpl.experiments.settings import Setting
+from refimpl.experiments.threads import one_blas_thread
 from refimpl.experiments.training import Evaluation, State, Training
 from refimpl.sgld import Langevin
 
@@ -357,26 +357,6 @@ def seconds_per_update(path: Path) -> float | None:
     except FileNotFoundError:
         return None
     return float(np.median(json.loads(text)["seconds_per_update"]))
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Compute on one core; on several, sums would depend on how many there are.
-
-    Raises
-    ------
-    MissingExtra
-        If threadpoolctl is absent.
-    """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise MissingExtra(
-            "training needs threadpoolctl, which the extra `experiments` brings: "
-            'pip install "local-entropy-oracle[experiments]"'
-        ) from error
-    with threadpool_limits(1):
-        yield
 
 
 def _resumable(place: Place, head: bytes) -> Checkpoint | None:

@@ -238,7 +238,7 @@ class Setting:
         return self.sgd_before + self.updates
 
     def work(self, k: int) -> int:
-        """Evaluations of a minibatch's f or gradient in the first k updates."""
+        """About how many evaluations of f or its gradient the first k updates take."""
         by_sgd = min(k, self.sgd_before)
         return by_sgd + (k - by_sgd) * (self.J or 1) * (self.M or 1)
 
