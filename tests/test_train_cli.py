@@ -374,12 +374,13 @@ def test_everything_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*words, "--reading", "improved"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    names = ["table-1", "table-2", *(f"figure-{n}" for n in range(4, 9))]
+    drawings = [f"figure-{n}" for n in range(4, 9)]
+    names = ["section-6.1", "table-1", "table-2", *drawings]
     place = folder / "reproduction"
     assert {file.stem for file in place.glob("*.md")} == set(names)
     figures = {file.name for file in place.glob("*.svg")}
-    assert figures == {f"{name}-improved.svg" for name in names[2:]}
-    assert said.out.count("## Reading: improved") == 2  # of the tables, which are shown
+    assert figures == {f"{name}-improved.svg" for name in drawings}
+    assert said.out.count("## Reading: improved") == 3  # of the tables, which are shown
     kept = {file: file.stat().st_mtime_ns for file in place.glob("*.jsonl")}
     figure = place / "figure-4-improved.svg"
     drawn = figure.read_bytes()

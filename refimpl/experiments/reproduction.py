@@ -203,9 +203,33 @@ def _scoping(make: Make) -> list[Curve]:
     return [Curve("", "SGD", sgd), *of_sgld]
 
 
+def _by_sgd(make: Make) -> list[Curve]:
+    """The networks of Section 6.1: five epochs, for which it names an accuracy, and 20.
+
+    Of minibatches of 20 that are 15,000 updates and 60,000.
+    """
+    count = make("sgd").updates
+    return [
+        Curve(
+            "",
+            rf"{name}, {epochs} epochs, $\eta = {eta:g}$",
+            make(
+                "sgd",
+                hidden=hidden,
+                learning_rate=eta,
+                updates=6 * epochs * count,
+                evaluate_every=6 * count,
+            ),
+        )
+        for name, hidden, epochs in (("784-10", (), 5), ("784-200-10", (200,), 20))
+        for eta in (0.01, 0.1)
+    ]
+
+
 EXPERIMENTS = {
     one.name: one
     for one in (
+        Experiment("section-6.1", "The two networks trained by SGD", _by_sgd),
         Experiment("table-1", "Accuracy on held-out test data", _methods),
         Experiment("table-2", "Seconds per weight update", _methods),
         Experiment("figure-4", "Training from random initialisation", _methods),
