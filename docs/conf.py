@@ -66,10 +66,11 @@ def escape_bars(*event: Any) -> None:
 
 
 def unlink_words(_: Sphinx, doctree: nodes.document) -> None:
-    """Leave the words of a type alone, "shape (d,)": only classes are linked there."""
+    """Leave words and letters alone, as in "shape (J, d)": only classes are linked."""
     for reference in list(doctree.findall(addnodes.pending_xref)):
         target = reference.get("reftarget", "")
-        if reference.get("reftype") == "class" and target[:1].islower():
+        named = len(target) > 1 and target[0].isupper()
+        if reference.get("reftype") == "class" and not named:
             reference.replace_self(reference.children)
 
 

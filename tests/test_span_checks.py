@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import ndtri
-from scipy.stats import chi2
+from scipy.stats import chi2, ncx2
 
 from verification import adapter
 from verification.adapter import Refimpl
 from verification.checks import Session, Verdict, find, run_check
 from verification.checks import span as checks
+from verification.checks import span_seen as narrow
 from verification.evidence.designs import affine_law
 from verification.lint import degeneracies, inexact_inputs
-from verification.losses import Constant, LeastSquares
+from verification.losses import Constant, LeastSquares, Network
 from verification.mistakes import CATALOGUE, planted
 from verification.mistakes._training import Loop
 from verification.mistakes.langevin import Langevin
@@ -29,6 +30,7 @@ from verification.mistakes.span import (
     mistake,
 )
 from verification.subject import Witness
+from verification.truth import one_direction as one
 from verification.truth import output_laws as laws
 from verification.truth import replay
 from verification.truth.carriers import Double
@@ -95,6 +97,150 @@ def test_a_cold_run_has_another_law() -> None:
     single = laws.sgld(Constant(0.0, 1), [0.0], TAUS[1], STEPS)
     alone = warm.covariance[1, 1] - warm.covariance[0, 0]
     assert alone > 1.5 * single.covariance[0, 0]
+
+
+# --- a single direction
+
+IMAGES = (narrow.BRIGHT, narrow.DARK)
+#: Observed: 1e-14 within four deviations.
+SCORES_AGREE = 1e-11
+
+
+def parameters(loss: Any, seed: int) -> Any:
+    return np.random.default_rng(seed).normal(size=loss.d)
+
+
+def weighted(loss: Any, x: Any, tau: float, n: int) -> tuple[Any, Any, Any]:
+    """Samples (n, 2, d) and weights of Algorithm 4, and its outputs."""
+    y = x + np.sqrt(tau) * np.random.default_rng(53).normal(size=(n, 2, loss.d))
+    w = np.exp(-loss(y))
+    w /= w.sum(axis=1, keepdims=True)
+    return y, w, (w[..., None] * y).sum(axis=1)
+
+
+@pytest.mark.parametrize("loss", IMAGES)
+def test_what_an_image_shows(loss: Any) -> None:
+    seen, flat = one.seen(loss), narrow._not_felt(loss)
+    y = np.random.default_rng(59).normal(size=(20, loss.d))
+    s = seen.k * y @ seen.along
+    np.testing.assert_allclose(loss(y), np.log1p(np.exp(-s)), rtol=1e-14, atol=1e-15)
+    slopes = -seen.k * np.outer(1 / (1 + np.exp(s)), seen.along)
+    np.testing.assert_allclose(loss.gradient(y), slopes, atol=1e-14)
+    frame = np.stack([seen.along, flat])
+    np.testing.assert_allclose(frame @ frame.T, np.eye(2), atol=1e-15)
+    shown = np.append(loss.images[0], 1.0)
+    assert np.linalg.matrix_rank([*flat.reshape(-1, 2).T, shown]) == 1
+
+
+@pytest.mark.parametrize("loss", [*IMAGES, narrow.DOUBLED])
+def test_the_ratio_of_two_weights_by_two_routes(loss: Any) -> None:
+    x = parameters(loss, 61)
+    for tau in (0.125, 1.5):
+        given = (loss, x, tau, weighted(loss, x, tau, 3)[1])
+        scores = one.weight_scores(*given)
+        assert np.abs(scores - one.weight_scores_dense(*given)).max() < SCORES_AGREE
+        swapped = one.weight_scores(loss, x, tau, given[3][:, ::-1])
+        np.testing.assert_array_equal(swapped, -scores)
+
+
+@pytest.mark.parametrize("loss", [narrow.DOUBLED, narrow.SHARED])
+def test_the_ratio_on_least_squares_from_two_distances(loss: Any) -> None:
+    """Twice f/(h tau) is a noncentral chi^2 with a degree for each direction."""
+    tau, x = 0.375, parameters(loss, 67)
+    rank, h, away = one._bowl(loss, x)
+    assert rank == np.linalg.matrix_rank(loss.A)
+    law = ncx2(rank, away**2 / tau)
+    # radii in panels: the density of a square is infinite at 0
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    edges = np.linspace(0.0, away / np.sqrt(tau) + 9.0, 200)
+    half = np.diff(edges)[:, None] / 2
+    r = (half * nodes + (edges[1:] + edges[:-1])[:, None] / 2).ravel()
+    mass = (half * weights).ravel() * 2 * r * law.pdf(r**2)
+    for ratio in (0.001, 0.5, 3.0):
+        (score,) = one.weight_scores(loss, x, tau, [[np.exp(ratio), 1.0]])[0]
+        tail = mass @ law.sf(r**2 + 2 * ratio / (h * tau))
+        assert abs(score + ndtri(tail)) < 1e-9
+
+
+@pytest.mark.parametrize("loss", IMAGES)
+def test_two_samples_are_recovered(loss: Any) -> None:
+    x, tau = parameters(loss, 71), 0.5
+    y, w, outputs = weighted(loss, x, tau, 400)
+    pair = one.pair_of_samples(loss, x, tau, outputs, w)
+    drawn = (y - x) @ one.seen(loss).along / np.sqrt(tau)
+    np.testing.assert_allclose(pair, drawn, atol=1e-11)
+
+
+@pytest.mark.parametrize("loss", IMAGES)
+@pytest.mark.parametrize(("steps", "M"), [((0.625,), 2), ((0.75, 0.375), 1)])
+def test_two_gradients_by_two_routes(loss: Any, steps: Any, M: int) -> None:
+    x, tau, rng = parameters(loss, 73), 0.375, np.random.default_rng(79)
+    y = np.tile(x, (3, 1))
+    for a in steps:
+        z = rng.normal(size=(3, M, loss.d))
+        slope = loss.gradient(y[:, None] + np.sqrt(tau) * z).mean(axis=1)
+        y = y - a * (y - x + tau * slope)
+    given = (loss, x, tau, steps, M, y)
+    scores, other = one.descent_scores(*given), one.descent_scores_dense(*given)
+    assert np.abs(scores - other).max() < SCORES_AGREE
+
+
+@pytest.mark.parametrize("chain", laws.CHAINS)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("loss", [*IMAGES, narrow.DOUBLED])
+def test_two_moves_by_two_routes(loss: Any, output: str, chain: str) -> None:
+    x, start = parameters(loss, 83), parameters(loss, 89)
+    steps = (1.5, 2.25, 1.0)[: 3 if chain == "literal" else 2]
+    how: dict[str, Any] = {"start": start, "chain": chain, "output": output}
+    law = laws.sgld(Constant(0.0, loss.d), x, 0.75, steps, **how)
+    rng = np.random.default_rng(97)
+    outputs = law.mean + rng.normal(size=(6, loss.d)) @ law.factor().T
+    given = (loss, x, 0.75, steps, outputs)
+    scores = one.chain_scores(*given, **how)
+    other = one.chain_scores_dense(*given, **how)
+    near = np.abs(scores) < 4
+    assert near.any()
+    assert np.abs(scores - other)[near].max() < SCORES_AGREE
+    if loss.kind == "least_squares":
+        along, exact = one.seen(loss).along, laws.sgld(loss, x, 0.75, steps, **how)
+        away = (outputs - exact.mean) @ along
+        whitened = away / np.sqrt(along @ exact.covariance @ along)
+        np.testing.assert_allclose(scores[:, 0], whitened, atol=SCORES_AGREE)
+
+
+def test_what_no_right_subject_says_is_far_out_and_no_nan() -> None:
+    loss, x = narrow.BRIGHT, np.zeros(8)
+    sure = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.0, 0.0]])
+    ratios = one.weight_scores(loss, x, 0.5, sure)[:, 0]
+    assert ratios[0] > 8
+    assert ratios[1] < -8
+    assert ratios[2] == 0
+    assert not np.isnan(ratios).any()
+    outputs = np.multiply.outer([1e200, -1e200, 0.0, 1e-300], one.seen(loss).along)
+    assert not np.isnan(one.pair_of_samples(loss, x, 0.5, outputs, sure)).any()
+    steep = one.descent_scores(loss, x, 0.5, (0.5,), 2, outputs)[:, 0]
+    assert steep.tolist()[:3] == [np.inf, -np.inf, -np.inf]
+    assert steep[3] < -8
+    wide = one.chain_scores(loss, x, 0.5, (0.5, 0.5, 0.25), outputs)[:, 0]
+    assert wide[0] > 8
+    assert wide[1] < -8
+
+
+def test_losses_that_see_more_are_refused() -> None:
+    for loss in (checks.WIDE, checks.RELU, Constant(0.0, 2)):
+        with pytest.raises(ValueError, match=r"direction|multiples"):
+            one.seen(loss)
+    twice = Network((1, 2), [[0.5], [0.5]], [0, 1])
+    with pytest.raises(ValueError, match="two labels"):
+        one.seen(twice)
+    with pytest.raises(ValueError, match="curvature differs"):
+        one.weight_scores(checks.REPEATED, np.zeros(5), 0.5, [[0.5, 0.5]])
+    x = np.zeros(8)
+    for steps, M in (((0.5,), 1), ((0.5, 1.0), 1), ((0.5, 0.5), 2)):
+        with pytest.raises(ValueError, match="two samples"):
+            one.descent_scores(narrow.BRIGHT, x, 0.5, steps, M, [x])
+    with pytest.raises(ValueError, match="two moves"):
+        one.chain_scores(narrow.BRIGHT, x, 0.5, (0.5, 0.5), [x])
 
 
 # --- the designs
@@ -243,7 +389,8 @@ class Plain:
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_other_readings_are_judged_by_their_own_laws(chain: str, output: str) -> None:
     witness = Witness(Plain(chain, output))
-    for check in find(["SPAN-01", "SPAN-02", "SPAN-03", "SPAN-04", "SPAN-05"]):
+    ids = [*(f"SPAN-0{k}" for k in range(1, 6)), "SPAN-13"]
+    for check in find(ids):
         outcome = run_check(check, witness, Session(23))
         assert outcome.verdict is Verdict.PASS, (check.id, outcome.message)
     other = Plain(chain, output)
@@ -253,20 +400,46 @@ def test_other_readings_are_judged_by_their_own_laws(chain: str, output: str) ->
         conventions={"sgld.chain": chain, "sgld.output": output},
         sgld_mean=other.sgld_mean,
     )
-    (check,) = find(["SPAN-04"])
-    assert run_check(check, Witness(lying)).verdict is Verdict.FAIL
+    for check in find(["SPAN-04", "SPAN-13"]):
+        assert run_check(check, Witness(lying)).verdict is Verdict.FAIL
+
+
+def test_one_move_fewer_than_steps_is_judged_by_its_own_law() -> None:
+    right = Refimpl()
+
+    def ask(
+        loss: Any, x: Any, tau: Any, steps: Any, M: Any, *, n: int, seed: int
+    ) -> Any:
+        return right.robbins_monro(loss, x, tau, steps[:-1], M, n=n, seed=seed)
+
+    (check,) = find(["SPAN-12"])
+    for moves, verdict in (("J-1", Verdict.PASS), ("J", Verdict.FAIL)):
+        subject = SimpleNamespace(
+            name="short",
+            dtype="float64",
+            conventions={"robbins_monro.moves": moves},
+            robbins_monro=ask,
+        )
+        assert run_check(check, Witness(subject), Session(47)).verdict is verdict
 
 
 def test_sums_over_examples_are_left_out() -> None:
     sums = Plain("literal", "weighted-mean")
-    sums.conventions = {"loss.reduction": "sum"}
+    sums.conventions |= {"loss.reduction": "sum"}
     for check in find(["SPAN-02", "SPAN-04", "SPAN-05"]):
         assert run_check(check, Witness(sums)).verdict is Verdict.NOT_RUN
     (check,) = find(["SPAN-01"])
     assert run_check(check, Witness(sums)).verdict is Verdict.FAIL  # it takes means
+    (check,) = find(["SPAN-13"])
+    outcome = run_check(check, Witness(sums), Session(101))
+    assert outcome.verdict is Verdict.PASS  # the sum over one image is its mean
+    assert len(outcome.not_run) == 1
 
 
 # --- subjects that are wrong
+
+#: Equal weights; and no smoothing, where nothing else is random.
+NOT_RANDOM = {("R23", "importance_weights"), ("R29", "robbins_monro")}
 
 ASKED: dict[str, tuple[Any, ...]] = {
     "sgld_mean": (np.array(STEPS),),
@@ -286,7 +459,7 @@ def test_a_seed_fixes_what_a_faulty_subject_says(wrong: Any) -> None:
             ask(loss, x, 0.5, *ASKED[method], n=3, seed=seed) for seed in (1, 1, 2)
         )
         assert np.array_equal(first, again)
-        assert not np.array_equal(first, other)
+        assert np.array_equal(first, other) == ((wrong.id, method) in NOT_RANDOM)
         assert len(first) == 3
 
 
@@ -325,6 +498,24 @@ def test_weights_are_those_of_the_mean_of_the_same_seed() -> None:
         size = (squares.sum(axis=1) / (0.5 * (weights**2).sum(axis=1))).sum()
         total = 2000 * len(along)  # chi^2 of so many degrees
         assert abs(size - total) < 6 * np.sqrt(2 * total)
+
+
+def test_a_mistake_of_one_algorithm_is_none_of_the_others() -> None:
+    right, loss, x = Refimpl(), checks.RELU, np.zeros(checks.RELU.d)
+    letters = {"sgld_mean": "R09", "importance_mean": "R15", "robbins_monro": "R19"}
+    for method, name in letters.items():
+        wrong = planted(CATALOGUE[name], right)
+        for other in letters:
+            given = (loss, x, 0.5, *ASKED[other])
+            said, true = (getattr(s, other)(*given, seed=3) for s in (wrong, right))
+            assert np.array_equal(said, true) == (other != method)
+    record = {"tau": [0.5], "step_sizes": [0.5, 0.25], "start": "centre"}
+    for update, name in (("sgld", "R15"), ("robbins_monro", "R09")):
+        of = (loss, x, update, {**record, "inner_samples": 2})
+        said, true = (
+            s.train(*of, seed=5) for s in (planted(CATALOGUE[name], right), right)
+        )
+        assert np.array_equal(said, true)
 
 
 def test_pivots_change_the_order_of_images_alone() -> None:

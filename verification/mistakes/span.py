@@ -9,8 +9,10 @@ make of the rest by its law:
     Algorithm 4:  P x + N(0, tau sum w^2 P), w the normalised weights,
     Algorithm 5:  P x.
 
-One routine with hooks; without any it is right.  Where draws are given, and for losses
-that are no sums over examples, the subject is left as it is.
+One routine with hooks, among them those of the three algorithms for what they do with
+g; without any it is right.  Where draws are given, and for losses that are no sums over
+examples, the subject is left as it is.  A slip in what all three share is planted in
+each of them apart: then every check shows what it sees alone.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from verification.mistakes._draws import Array
+from verification.mistakes._draws import Array, shared
 from verification.mistakes._training import Loop
-from verification.mistakes.importance import Importance, averaged
+from verification.mistakes.importance import Importance, averaged, normalised, odds
 from verification.mistakes.langevin import Langevin
-from verification.mistakes.mistake import Mistake
+from verification.mistakes.mistake import Fault, Mistake
 from verification.mistakes.robbins_monro import RobbinsMonro
 
 SUMS = ("least_squares", "network")
@@ -101,6 +103,9 @@ def _right_share(tau: float, weights: Array) -> Array:
     return np.asarray(tau * (weights**2).sum(axis=1))
 
 
+_CHAIN, _SAMPLE, _DESCENT = Langevin(), Importance(), RobbinsMonro()
+
+
 @dataclass(frozen=True)
 class Reduced:
     """Algorithms 3, 4 and 5 on what f sees; every default is right.
@@ -121,6 +126,12 @@ class Reduced:
         The variance of the unseen part of Algorithm 4, (n,), from tau and the weights.
     stir : callable
         The variance of that of Algorithm 5, from tau and its steps.
+    chain, sample, descent : Langevin, Importance, RobbinsMonro
+        The algorithms on what is seen.
+    share_of_noise : callable
+        What multiplies the normals of Algorithms 4 and 5 there, from m and d.
+    kinds : tuple of str
+        Losses that are run this way; others are left to the right subject.
     """
 
     basis: Callable[[Any], Array] = lambda loss: spanned(features(loss))
@@ -130,6 +141,11 @@ class Reduced:
     cut: bool = True
     share: Callable[[float, Array], Array] = _right_share
     stir: Callable[[float, Array], float] = lambda _, __: 0.0
+    chain: Langevin = _CHAIN
+    sample: Importance = _SAMPLE
+    descent: RobbinsMonro = _DESCENT
+    share_of_noise: Callable[[int, int], float] = lambda _, __: 1.0
+    kinds: tuple[str, ...] = SUMS
 
     def directions(self, loss: Any) -> Array:
         """V (d, m): the basis for every column of the first matrix, all of the rest."""
@@ -151,7 +167,7 @@ class Reduced:
         self, loss: Any, x: Array, tau: float, steps: Any, start: Any, n: int, rng: Any
     ) -> tuple[Array, Array]:
         """Outputs and last states of Algorithm 3, (n, d) each."""
-        V, run = self.directions(loss), Langevin()
+        V, run = self.directions(loss), self.chain
         first, epsilon = x if start is None else start, np.asarray(steps, float)
         seen = _Seen(self.shown(loss), V)
         states = run.states(seen, x @ V, tau, epsilon, first @ V, None, n, rng)
@@ -172,8 +188,9 @@ class Reduced:
     ) -> tuple[Array, Array]:
         """Outputs of Algorithm 4, (n, d), and their weights, (n, J)."""
         V = self.directions(loss)
-        seen = _Seen(self.shown(loss), V)
-        y, w = Importance().weighted(seen, x @ V, tau, J, workers, None, n, rng)
+        seen, part = _Seen(self.shown(loss), V), self.share_of_noise(*V.shape[::-1])
+        run = replace(self.sample, noise=lambda z, _: part * z)
+        y, w = run.weighted(seen, x @ V, tau, J, workers, None, n, rng)
         noise = np.sqrt(self.share(tau, w))[:, None] * rng.standard_normal((n, x.size))
         return x - x @ V @ V.T + averaged(y, w) @ V.T + self.rest(V, noise), w
 
@@ -182,8 +199,9 @@ class Reduced:
     ) -> Array:
         """Outputs of Algorithm 5, (n, d)."""
         V = self.directions(loss)
-        seen = _Seen(self.shown(loss), V)
-        states = RobbinsMonro().states(seen, x @ V, tau, a, M, None, None, n, rng)
+        seen, part = _Seen(self.shown(loss), V), self.share_of_noise(*V.shape[::-1])
+        run = replace(self.descent, noise=lambda z: part * self.descent.noise(z))
+        states = run.states(seen, x @ V, tau, a, M, None, None, n, rng)
         noise = np.sqrt(self.stir(tau, np.asarray(a))) * rng.standard_normal(
             (n, x.size)
         )
@@ -195,7 +213,7 @@ class Reduced:
         self, right: Any, loss: Any, x: Any, tau: float, steps: Any, **given: Any
     ) -> Array:
         """`sgld_mean` as this makes it."""
-        if _is_left(loss, given):
+        if self._leaves(loss, given):
             return np.asarray(right.sgld_mean(loss, x, tau, steps, **given))
         rng, n = _own(given)
         return self.chains(loss, np.array(x), tau, steps, given.get("start"), n, rng)[0]
@@ -204,7 +222,7 @@ class Reduced:
         self, right: Any, loss: Any, x: Any, tau: float, samples: int, **given: Any
     ) -> Array:
         """`importance_mean` as this makes it."""
-        if _is_left(loss, given):
+        if self._leaves(loss, given):
             return np.asarray(right.importance_mean(loss, x, tau, samples, **given))
         return self._sampled(loss, x, tau, samples, given)[0]
 
@@ -212,7 +230,7 @@ class Reduced:
         self, right: Any, loss: Any, x: Any, tau: float, samples: int, **given: Any
     ) -> Array:
         """`importance_weights` as this makes it."""
-        if _is_left(loss, given):
+        if self._leaves(loss, given):
             return np.asarray(right.importance_weights(loss, x, tau, samples, **given))
         return self._sampled(loss, x, tau, samples, given)[1]
 
@@ -227,10 +245,13 @@ class Reduced:
         self, right: Any, loss: Any, x: Any, tau: float, a: Any, M: int, **given: Any
     ) -> Array:
         """`robbins_monro` as this makes it."""
-        if _is_left(loss, given) or given.get("start") is not None:
+        if self._leaves(loss, given) or given.get("start") is not None:
             return np.asarray(right.robbins_monro(loss, x, tau, a, M, **given))
         rng, n = _own(given)
         return self.descents(loss, np.array(x), tau, a, M, n, rng)
+
+    def _leaves(self, loss: Any, given: Mapping[str, Any]) -> bool:
+        return loss.kind not in self.kinds or given.get("draws") is not None
 
     def train(
         self,
@@ -242,7 +263,7 @@ class Reduced:
         **given: Any,
     ) -> Array:
         """`train` as this makes it."""
-        if _is_left(loss, given):
+        if self._leaves(loss, given):
             return np.asarray(right.train(loss, x0, method, record, **given))
 
         def project(
@@ -263,26 +284,40 @@ class Reduced:
         return Loop().run(project, loss, x0, method, record, **given)
 
 
-def _is_left(loss: Any, given: Mapping[str, Any]) -> bool:
-    return loss.kind not in SUMS or given.get("draws") is not None
-
-
 def _own(given: Mapping[str, Any]) -> tuple[np.random.Generator, int]:
     return np.random.default_rng(given.get("seed")), given.get("n", 1)
 
 
-CHAINS = ("sgld_mean", "train")
-SAMPLES = ("importance_mean", "importance_weights", "train")
-DESCENTS = ("robbins_monro", "train")
-ALL = tuple(dict.fromkeys((*CHAINS, *SAMPLES, *DESCENTS)))
+CHAINS = ("sgld_mean",)
+SAMPLES = ("importance_mean", "importance_weights")
+DESCENTS = ("robbins_monro",)
+ALL = (*CHAINS, *SAMPLES, *DESCENTS)
+#: Whole runs are those of an algorithm, by the method of an update.
+RUNS = {
+    "sgld": "sgld_mean",
+    "importance": "importance_mean",
+    "robbins_monro": "robbins_monro",
+}
 
 
 def mistake(
     id_: str, name: str, sentence: str, methods: tuple[str, ...], slip: Reduced
 ) -> Mistake:
-    """The entry of one slip, planted in these methods."""
-    faults = {method: getattr(slip, method) for method in methods}
-    return Mistake(id_, name, sentence, faults)
+    """The entry of one slip, planted in these methods and in runs that use them."""
+    faults: dict[str, Fault] = {method: getattr(slip, method) for method in methods}
+    updates = [update for update, method in RUNS.items() if method in methods]
+    return Mistake(id_, name, sentence, {**faults, "train": _runs_of(slip, updates)})
+
+
+def _runs_of(slip: Reduced, updates: list[str]) -> Fault:
+    def train(
+        right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
+    ) -> Any:
+        if method not in updates:
+            return right.train(loss, x0, method, record, **given)
+        return slip.train(right, loss, x0, method, record, **given)
+
+    return train
 
 
 def _single(C: Array) -> Array:
@@ -293,6 +328,53 @@ def _twice(loss: Any) -> Array:
     Q = spanned(features(loss))
     return np.hstack([Q, Q[:, :1]])
 
+
+def _backwards(logs: Array) -> Array:
+    return normalised(odds(logs[:, ::-1]))
+
+
+def _least_dropped(loss: Any) -> Array:
+    return spanned(features(loss))[:, :-1]
+
+
+def _of_the_span(algorithm: str, methods: tuple[str, ...], first: int) -> list[Mistake]:
+    """What can go wrong for all three algorithms, in one of them; ids from `first`."""
+    slips = (
+        (
+            "biases out of the span",
+            "the span is that of the images without the ones of the biases",
+            Reduced(basis=_without_biases),
+        ),
+        (
+            "direction counted twice",
+            "a direction that two images show is in the basis twice",
+            Reduced(basis=_twice),
+        ),
+        (
+            "direction dropped",
+            "the basis lacks the direction that the images show least",
+            Reduced(basis=_least_dropped),
+        ),
+        (
+            "labels not reordered",
+            "a factorisation with pivots puts the images in order, but not the labels",
+            Reduced(shown=longest_first),
+        ),
+    )
+    said = f"Algorithm {algorithm}"
+    return [
+        mistake(
+            f"R{first + k:02d}",
+            f"{said}: {name}",
+            f"in {said} {sentence}",
+            methods,
+            slip,
+        )
+        for k, (name, sentence, slip) in enumerate(slips)
+    ]
+
+
+NETWORKS = ("network",)
 
 SPAN = (
     mistake(
@@ -323,12 +405,11 @@ SPAN = (
         CHAINS,
         Reduced(covariance=lambda C: C * [[1.1, 1.0], [1.0, 1.0]]),
     ),
-    mistake(
+    Mistake(
         "R05",
         "unseen output and last state apart",
         "the unseen parts of the average and of the last state are drawn independently",
-        ("train",),
-        Reduced(covariance=lambda C: C * np.eye(2)),
+        {"train": _runs_of(Reduced(covariance=lambda C: C * np.eye(2)), ["sgld"])},
     ),
     mistake(
         "R06",
@@ -338,34 +419,7 @@ SPAN = (
         CHAINS,
         Reduced(warm=False),
     ),
-    mistake(
-        "R07",
-        "biases left out of the span",
-        "the span is that of the images without the ones of the biases",
-        ALL,
-        Reduced(basis=_without_biases),
-    ),
-    mistake(
-        "R08",
-        "a repeated direction counted twice",
-        "a direction that two images show is in the basis twice",
-        ALL,
-        Reduced(basis=_twice),
-    ),
-    mistake(
-        "R09",
-        "a direction of the span dropped",
-        "the basis lacks the direction that the images show least",
-        ALL,
-        Reduced(basis=lambda loss: spanned(features(loss))[:, :-1]),
-    ),
-    mistake(
-        "R10",
-        "labels not reordered with their images",
-        "a factorisation with pivots puts the images in order, but not the labels",
-        ALL,
-        Reduced(shown=longest_first),
-    ),
+    *_of_the_span("3", CHAINS, 7),
     mistake(
         "R11",
         "unseen variance tau of a weighted mean",
@@ -380,5 +434,95 @@ SPAN = (
         "steps",
         DESCENTS,
         Reduced(stir=lambda tau, a: float(tau * (a**2).sum())),
+    ),
+    *_of_the_span("4", SAMPLES, 13),
+    *_of_the_span("5", DESCENTS, 17),
+    mistake(
+        "R21",
+        "seen samples of standard deviation tau",
+        "Algorithm 4's samples have the standard deviation tau in the seen directions, "
+        "and the variance tau in the others",
+        SAMPLES,
+        Reduced(sample=Importance(points=lambda s: s.spread(s.tau))),
+    ),
+    mistake(
+        "R22",
+        "seen samples thinned out",
+        "Algorithm 4's seen noise is scaled by the root of the share of the directions "
+        "that are seen, as if it had to be shared among all",
+        SAMPLES,
+        Reduced(share_of_noise=lambda m, d: np.sqrt(m / d)),
+    ),
+    mistake(
+        "R23",
+        "seen weights at the centre",
+        "Algorithm 4's weights are those of what is seen of the centre, all equal",
+        SAMPLES,
+        Reduced(sample=Importance(logs=lambda s, y: -s.loss(0 * y + s.x))),
+    ),
+    mistake(
+        "R24",
+        "seen samples in another order",
+        "the weights of Algorithm 4 meet the samples in the opposite order",
+        SAMPLES,
+        Reduced(sample=Importance(weigh=lambda _, logs: _backwards(logs))),
+    ),
+    mistake(
+        "R25",
+        "seen gradient samples of deviation tau",
+        "on networks Algorithm 5's samples have the standard deviation tau in the seen "
+        "directions",
+        DESCENTS,
+        Reduced(
+            descent=RobbinsMonro(points=lambda m: m.around(m.y, m.tau)), kinds=NETWORKS
+        ),
+    ),
+    mistake(
+        "R26",
+        "seen gradient samples thinned out",
+        "on networks Algorithm 5's seen noise is scaled by the root of the share of "
+        "the directions that are seen",
+        DESCENTS,
+        Reduced(share_of_noise=lambda m, d: np.sqrt(m / d), kinds=NETWORKS),
+    ),
+    mistake(
+        "R27",
+        "Algorithm 5: one seen noise throughout",
+        "on networks every move of Algorithm 5 uses the same seen noise",
+        DESCENTS,
+        Reduced(descent=RobbinsMonro(noise=shared(1)), kinds=NETWORKS),
+    ),
+    mistake(
+        "R28",
+        "one seen sample in place of M",
+        "on networks the M samples of a move are the same one in the seen directions",
+        DESCENTS,
+        Reduced(descent=RobbinsMonro(noise=shared(2)), kinds=NETWORKS),
+    ),
+    mistake(
+        "R29",
+        "no smoothing in the seen directions",
+        "on networks Algorithm 5 takes the gradient at the state itself",
+        DESCENTS,
+        Reduced(
+            descent=RobbinsMonro(points=lambda m: m.around(m.y, 0.0)), kinds=NETWORKS
+        ),
+    ),
+    mistake(
+        "R30",
+        "gradient frozen at the first state",
+        "on networks every move of Algorithm 3 uses the gradient at the first state",
+        CHAINS,
+        Reduced(
+            chain=Langevin(gradient=lambda m: m.loss.gradient(m.states[0])),
+            kinds=NETWORKS,
+        ),
+    ),
+    mistake(
+        "R31",
+        "Algorithm 3: one seen noise throughout",
+        "on networks every move of Algorithm 3 uses the same seen noise",
+        CHAINS,
+        Reduced(chain=Langevin(noise=shared(1)), kinds=NETWORKS),
     ),
 )

@@ -36,6 +36,7 @@ __all__ = [
     "flat_scores_dense",
     "importance",
     "importance_dense",
+    "output_weights",
     "pair_scores",
     "pair_scores_dense",
     "restricted",
@@ -147,7 +148,7 @@ def sgld(
     ----------
     Algorithm 3.
     """
-    weights = _weights(step_sizes, output)[None]
+    weights = output_weights(step_sizes, output)[None]
     return _adjoint(loss, x, tau, step_sizes, start, chain, weights)
 
 
@@ -166,7 +167,7 @@ def sgld_joint(
     It is singular where the output is a function of the last state: literal chains of
     two steps, and new-states chains of one.
     """
-    weights = _weights(step_sizes, output)
+    weights = output_weights(step_sizes, output)
     both = np.stack([weights, _last(weights.size, weights.size)])
     return _adjoint(loss, x, tau, step_sizes, start, chain, both)
 
@@ -440,8 +441,8 @@ def _require(reading: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"the readings are {' and '.join(known)}, got {reading!r}")
 
 
-def _weights(step_sizes: npt.ArrayLike, output: str = "weighted-mean") -> Array:
-    """The weights of the J averaged states, in a reading of the output."""
+def output_weights(step_sizes: npt.ArrayLike, output: str = "weighted-mean") -> Array:
+    """Return the weights of the J averaged states, in a reading of the output."""
     steps = np.asarray(step_sizes, dtype=float)
     if output == "weighted-mean":
         return steps / steps.sum()
