@@ -261,7 +261,16 @@ def only_experiments_plot(root: Path) -> list[str]:
 
 @rule
 def hypothesis_has_one_place(root: Path) -> list[str]:
-    return _nobody_imports(root, "hypothesis", except_in="verification/strategies.py")
+    return [
+        found
+        for found in _nobody_imports(root, "hypothesis")
+        if not found.startswith(("verification/strategies", "verification/from_type"))
+    ]
+
+
+@rule
+def pytest_has_one_place(root: Path) -> list[str]:
+    return _nobody_imports(root, "pytest", except_in="verification/conformance.py")
 
 
 def _nobody_imports(
@@ -492,6 +501,7 @@ PLANTED = [
         "from hypothesis import given",
         "hypothesis.given",
     ),
+    (pytest_has_one_place, "verification/pytest_plugin.py", "import pytest", "pytest"),
     (randomness_is_explicit, "refimpl/laws.py", "np.random.seed(0)", "random.seed"),
     (randomness_is_explicit, "verification/losses.py", "np.random.randn(2)", "randn"),
     (

@@ -1,4 +1,4 @@
-"""The command line: ``verification run | list | explain | mutants | false-alarms``."""
+"""The command line: ``verification run | list | explain | mutants | vectors | …``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import traceback
 from typing import Any, NoReturn
 
 from verification.checks import LEVELS, all_checks, find
+from verification.connect import connect
 from verification.connect.in_process import DEFAULT, load
+from verification.diagnosis import Diagnosis, diagnose
+from verification.diagnosis.confusion import confusion
+from verification.diagnosis.recorded import diagnose_recording, read
 from verification.errors import OracleFault, UsageError
 from verification.false_alarms import false_alarms
 from verification.mistakes import CATALOGUE, entries, kill_table
-from verification.report import alarms, json_report, kills
+from verification.report import alarms, diagnoses, json_report, kills
 from verification.report.alarms import AlarmPrinter
+from verification.report.diagnoses import ConfusionPrinter, print_diagnosis
 from verification.report.json_report import suite_version
 from verification.report.kills import KillPrinter
 from verification.report.terminal import (
@@ -25,6 +30,7 @@ from verification.report.terminal import (
     listing,
 )
 from verification.runner import ExitCode, describe, run
+from verification.vectors import command as vectors
 
 __all__ = ["main"]
 
@@ -77,9 +83,20 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("ids", nargs="*", **ids)
     judge.add_argument(
         "--subject",
-        default=DEFAULT,
         metavar="package.module:object",
         help="an instance, or a class called without arguments (default: refimpl)",
+    )
+    judge.add_argument(
+        "--command",
+        dest="harness",
+        metavar="COMMAND",
+        help="a harness that speaks JSON lines, in place of a subject",
+    )
+    judge.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="how long a call of the harness may take (default: 60)",
     )
     judge.add_argument(
         "--level",
@@ -125,6 +142,25 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=_seed, metavar="N", help="default: fresh, and printed"
     )
     alarms.add_argument("--json", **report)
+    told = command(
+        "diagnose", "say what a recorded trajectory, or a subject, really computes"
+    )
+    told.add_argument(
+        "recordings", nargs="*", metavar="RECORDED", help="a recording with its draws"
+    )
+    told.add_argument(
+        "--subject", metavar="package.module:object", help="a subject to be asked"
+    )
+    told.add_argument(
+        "--confusion",
+        action="store_true",
+        help="diagnose every mistake of the catalogue, planted in refimpl",
+    )
+    told.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    told.add_argument("--json", **report)
+    vectors.add_parser(
+        command("vectors", "regenerate, lint or export test vectors, or judge answers")
+    )
     return parser
 
 
@@ -135,7 +171,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         for check in find(options.ids)
         if not options.level or check.level in options.level
     ]
-    subject = load(options.subject)
+    subject = connect(options.subject, options.harness, options.time_limit)
     seed = secrets.randbits(32) if options.seed is None else options.seed
     terminal.header(describe(subject), seed, checks)
     report = run(
@@ -164,6 +200,34 @@ def _mutants(options: argparse.Namespace, terminal: Terminal) -> int:
     return int(ExitCode.CONFORMS if table.ok else ExitCode.FAILS)
 
 
+def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
+    place = json_report.check_path(options.json) if options.json else None
+    if bool(options.recordings) + bool(options.subject) + options.confusion != 1:
+        raise UsageError("give recordings, or --subject, or --confusion")
+    if options.confusion:
+        printer = ConfusionPrinter(terminal)
+        printer.header()
+        table = confusion(load(DEFAULT), None, printer.line, seed=options.seed)
+        printer.footer(table)
+        data, fine = diagnoses.as_json(table), table.ok
+    else:
+        found: dict[str, Diagnosis | None] = {
+            path: diagnose_recording(read(path)) for path in options.recordings
+        }
+        if options.subject:
+            found |= diagnose(load(options.subject), seed=options.seed)
+        for what, told in found.items():
+            print_diagnosis(terminal, what, told)
+        if not found:
+            print_diagnosis(terminal, options.subject, None)
+        fine = not any(found.values())
+        told_of = {k: told.as_whole() if told else None for k, told in found.items()}
+        data = {"schema": 1, "diagnoses": told_of}
+    if place is not None:
+        json_report.write(data, place)
+    return int(ExitCode.CONFORMS if fine else ExitCode.FAILS)
+
+
 def _false_alarms(options: argparse.Namespace, terminal: Terminal) -> int:
     place = json_report.check_path(options.json) if options.json else None
     seed = secrets.randbits(32) if options.seed is None else options.seed
@@ -184,6 +248,10 @@ def _perform(options: argparse.Namespace) -> int:
         return _mutants(options, terminal)
     if options.command == "false-alarms":
         return _false_alarms(options, terminal)
+    if options.command == "diagnose":
+        return _diagnose(options, terminal)
+    if options.command == "vectors":
+        return int(vectors.perform(options, terminal))
     if options.command == "list":
         terminal.say(listing(all_checks()))
     else:

@@ -8,8 +8,10 @@ function values; the last axis of `y` is the parameter axis, all others are batc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -566,3 +568,7 @@ def _scores(loss: Any, y: Array) -> Array:
     r = (y[..., None, :] - loss.means)[..., None]
     scores: Array = np.linalg.solve(loss.covariances, r)[..., 0]
     return scores
+
+
+if sys.modules.get("hypothesis"):  # it came first; else it asks for the losses itself
+    import_module("verification.from_type").register()

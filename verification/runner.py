@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -17,11 +17,20 @@ from verification.checks import (
     Verdict,
     run_check,
 )
+from verification.diagnosis import Diagnosis, diagnose_failures
 from verification.errors import OracleFault, in_one_line
 from verification.evidence.comparison import Finding
 from verification.subject import METHODS, Witness
 
-__all__ = ["ExitCode", "Report", "SubjectInfo", "describe", "run", "self_check"]
+__all__ = [
+    "ExitCode",
+    "Report",
+    "SubjectInfo",
+    "describe",
+    "run",
+    "self_check",
+    "trusted",
+]
 
 INTERRUPTED = "interrupted"
 SELF_CHECK_FAILED = "the oracle's own self-check failed"
@@ -94,6 +103,10 @@ class Report:
         Whether the stochastic checks were to certify smaller differences.
     seconds : float
         Wall-clock time.
+    diagnoses : dict of str to Diagnosis
+        For failing checks, what the subject computes in place of what it should.
+    diagnosis : Diagnosis or None
+        All of them as one.
     """
 
     subject: SubjectInfo
@@ -106,6 +119,8 @@ class Report:
     allow_inconclusive: bool = False
     deep: bool = False
     seconds: float = 0.0
+    diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
 
     def of(self, verdict: Verdict) -> list[Outcome]:
         """The outcomes of one verdict."""
@@ -155,8 +170,14 @@ def self_check(seed: int) -> list[Finding]:
     return list(examine(seed))
 
 
-def _trusted(seed: int) -> tuple[Finding, ...]:
-    """The findings of the self-check, all of them good."""
+def trusted(seed: int) -> tuple[Finding, ...]:
+    """The findings of the self-check, all of them good.
+
+    Raises
+    ------
+    OracleFault
+        If one of them is not.
+    """
     try:
         findings = tuple(self_check(seed))
     except Exception as exc:
@@ -212,7 +233,7 @@ def run(
     findings: tuple[Finding, ...] = ()
     fault, interrupted = "", False
     try:
-        findings = _trusted(seed)
+        findings = trusted(seed)
         for check in chosen:
             outcome = run_check(check, witness, Session(seed, deep))
             outcomes.append(outcome)
@@ -222,6 +243,9 @@ def run(
         fault = str(exc)
     except KeyboardInterrupt:
         interrupted = True
+    told: tuple[dict[str, Diagnosis], Diagnosis | None] = {}, None
+    if not (fault or interrupted):
+        told = _diagnosed(subject, outcomes, seed)
     return Report(
         subject=info,
         seed=seed,
@@ -233,4 +257,23 @@ def run(
         allow_inconclusive=allow_inconclusive,
         deep=deep,
         seconds=time.perf_counter() - start,
+        diagnoses=told[0],
+        diagnosis=told[1],
     )
+
+
+def _diagnosed(
+    subject: object, outcomes: Iterable[Outcome], seed: int
+) -> tuple[dict[str, Diagnosis], Diagnosis | None]:
+    """What explains the failing checks; a subject that conforms is not asked again."""
+    failures = {
+        outcome.check.id: outcome.calls or (*outcome.check.needs, *outcome.check.any_of)
+        for outcome in outcomes
+        if outcome.verdict is Verdict.FAIL
+    }
+    if not failures:
+        return {}, None
+    try:
+        return diagnose_failures(subject, failures, seed=seed)
+    except KeyboardInterrupt:
+        return {}, None  # the verdict stands

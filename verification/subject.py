@@ -377,6 +377,8 @@ class Witness:
         except NotImplementedError as exc:
             said = " ".join(str(exc).split())
             raise NotRun(said or f"{name} is not implemented for this case") from exc
+        except SubjectFault:
+            raise  # of a connection, which says what happened behind it
         except (Exception, SystemExit) as exc:
             raise SubjectFault(f"{name} raised {in_one_line(exc)}") from exc
         finally:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from verification.checks import Outcome
+from verification.diagnosis.result import Diagnosis
 from verification.errors import UsageError
 from verification.evidence.comparison import Finding, as_array
 from verification.evidence.sequential import Evidence
@@ -59,12 +60,15 @@ def as_json(report: Report) -> dict[str, Any]:
         "deep": report.deep,
         "levels": report.levels,
         "exit_code": int(report.exit_code),
-        "checks": [_check(outcome) for outcome in report.outcomes],
-        "diagnosis": None,
+        "checks": [
+            _check(outcome, report.diagnoses.get(outcome.check.id))
+            for outcome in report.outcomes
+        ],
+        "diagnosis": report.diagnosis.as_whole() if report.diagnosis else None,
     }
 
 
-def _check(outcome: Outcome) -> dict[str, Any]:
+def _check(outcome: Outcome, diagnosis: Diagnosis | None) -> dict[str, Any]:
     return {
         "id": outcome.check.id,
         "paper": outcome.check.paper,
@@ -84,7 +88,7 @@ def _check(outcome: Outcome) -> dict[str, Any]:
             "calls": dict(outcome.calls),
             "seconds": outcome.seconds,
         },
-        "diagnosis": None,
+        "diagnosis": diagnosis.as_check() if diagnosis else None,
     }
 
 

@@ -128,9 +128,20 @@ class Terminal:
         if any(outcome.sequential for outcome in report.outcomes):
             self.paragraph("random   ", _certified(report))
         code = report.exit_code
+        self._diagnoses(report)
         self.paragraph("verdict  ", _sentence(report))
         seconds = f"{report.seconds:.1f} s, seed {report.seed}"
         self.say(f"{seconds}, exit code {int(code)}: {MEANING[code]}")
+
+    def _diagnoses(self, report: Report) -> None:
+        """What the subject computes, each answer with the checks it explains."""
+        checks: dict[Any, list[str]] = {}
+        for check, diagnosis in report.diagnoses.items():
+            checks.setdefault(diagnosis, []).append(check)
+        for diagnosis, explained in checks.items():
+            head = f"{diagnosis.name}: " if diagnosis.confident else ""
+            said = f"{head}{diagnosis.sentence} (of {', '.join(explained)})"
+            self.paragraph("diagnosis  ", said)
 
     def _cases_not_run(self, report: Report) -> None:
         reasons = Counter(

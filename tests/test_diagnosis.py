@@ -1,0 +1,719 @@
+"""What a failing subject is told: the right name, or none, and never a guess."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from verification.__main__ import main
+from verification.adapter import Refimpl
+from verification.checks import Verdict, find
+from verification.diagnosis import NO_MAPPING, Diagnosis, diagnose
+from verification.diagnosis.affine import Setting, solved
+from verification.diagnosis.behaviour import behaviour
+from verification.diagnosis.confusion import Confusion, Told, confusion, identifiable
+from verification.diagnosis.diagnose import diagnose_failures, of_family
+from verification.diagnosis.fit import fit
+from verification.diagnosis.law import by_law
+from verification.diagnosis.power import Power, fitted, scaled, snapped
+from verification.diagnosis.questions import FAMILIES, answered, difference, questions
+from verification.diagnosis.recorded import BadRecording, diagnose_recording, read
+from verification.diagnosis.result import joined, no_mapping
+from verification.diagnosis.signature import ask
+from verification.mistakes import CATALOGUE, planted
+from verification.runner import run
+from verification.subject import CONVENTIONS, Witness
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "diagnosis.md"
+
+
+def faulty(*ids: str) -> Any:
+    """`refimpl` with a mistake of the catalogue."""
+    (name,) = ids
+    return planted(deepcopy(CATALOGUE[name]), Refimpl())
+
+
+# --- subjects written here, with no routine of the catalogue
+
+
+class Chain:
+    """Algorithm 3 in displacements from the centre, with knobs."""
+
+    name = "chain"
+    drift = pull = 1.0
+    variance = 1.0
+    rate = 0.0
+    inertia = 0.0
+    draws = True
+
+    def __init__(self, **knobs: Any) -> None:
+        vars(self).update(knobs)
+
+    def spread(self, eps: float, tau: float, first: bool) -> float:
+        del tau, first
+        return float(np.sqrt(self.variance * eps))
+
+    def slope(self, loss: Any, states: list[Any]) -> Any:
+        return loss.gradient(states[-1])
+
+    def sgld_mean(
+        self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
+    ):
+        if draws is None:
+            shape = (n, len(step_sizes) - 1, len(x))
+            draws = np.random.default_rng(seed).standard_normal(shape)
+        elif not self.draws:
+            raise NotImplementedError("no draws")
+        states = [np.tile(x if start is None else start, (len(draws), 1))]
+        speed = np.zeros_like(states[0])
+        for j, eps in enumerate(step_sizes[:-1]):
+            u = states[-1] - x
+            back = self.pull * u / tau + self.drift * self.slope(loss, states)
+            noise = self.spread(eps, tau, j == 0) * draws[:, j]
+            speed = self.inertia * speed + noise - 0.5 * eps * back
+            states.append(x + u + speed)
+        if not self.rate:
+            return np.tensordot(step_sizes, states, axes=1) / np.sum(step_sizes)
+        mean = states[0]
+        for state in states[1:]:
+            mean = mean + self.rate * (state - mean)
+        return mean
+
+
+class Weighted:
+    """Algorithm 4 by pairwise odds, with a power of the weights and a spread."""
+
+    name = "weighted"
+    power, variance = 1.0, 1.0
+
+    def __init__(self, **knobs: Any) -> None:
+        vars(self).update(knobs)
+
+    def importance_mean(
+        self, loss, x, tau, samples, *, workers=1, draws=None, n=1, seed=None
+    ):
+        if draws is None:
+            shape = (n, samples, len(x))
+            draws = np.random.default_rng(seed).standard_normal(shape)
+        y = x + np.sqrt(self.variance * tau) * draws
+        f = self.power * loss(y)
+        with np.errstate(over="ignore"):
+            odds = 1 / np.exp(f[:, :, None] - f[:, None, :]).sum(axis=2)
+        return np.einsum("nj,njd->nd", odds, y)
+
+
+class Descent:
+    """Algorithm 5 with factors of its terms."""
+
+    name = "descent"
+    step, gradient, variance = 1.0, 1.0, 1.0
+
+    def __init__(self, **knobs: Any) -> None:
+        vars(self).update(knobs)
+
+    def robbins_monro(
+        self, loss, x, tau, step_sizes, inner_samples, *,
+        start=None, draws=None, n=1, seed=None,
+    ):  # fmt: skip
+        if draws is None:
+            shape = (n, len(step_sizes), inner_samples, len(x))
+            draws = np.random.default_rng(seed).standard_normal(shape)
+        y = np.tile(x if start is None else start, (len(draws), 1))
+        for j, a in enumerate(self.step * np.asarray(step_sizes)):
+            points = y[:, None] + np.sqrt(self.variance * tau) * draws[:, j]
+            mean = loss.gradient(points).sum(axis=1) / inner_samples
+            y = (1 - a) * y + a * x - a * self.gradient * tau * mean
+        return y
+
+
+def told(subject: object, family: str, **options: Any) -> Diagnosis:
+    found = of_family(Witness(subject), family, **options)
+    assert found is not None
+    return found
+
+
+# --- the signature
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        *(("T05", "theory"), ("T21", "theory"), ("T17", "theory")),
+        *(("S03", "Algorithm 3"), ("S22", "Algorithm 3"), ("S26", "Algorithm 3")),
+        *(("S39", "Algorithm 3"), ("M11", "Algorithm 3"), ("X25", "Algorithm 3")),
+        *(("I07", "Algorithm 4"), ("I06", "Algorithm 4"), ("X22", "Algorithm 4")),
+        *(("H12", "Algorithm 5"), ("H21", "Algorithm 5"), ("X23", "Algorithm 5")),
+        *(("M04", "runs"), ("M15", "runs"), ("X16", "runs")),
+        *(("M07", "networks"), ("M27", "networks")),
+    ],
+)
+def test_a_known_mistake_is_named_from_its_answers(name: str, family: str) -> None:
+    found = told(faulty(name), family)
+    assert found.ids == (name,)
+    assert found.name == name
+    assert found.route == "signature"
+    assert found.agreement is not None
+    assert found.agreement < 1e-12
+
+
+def test_a_mistake_is_known_in_any_code() -> None:
+    class Stale(Chain):
+        def slope(self, loss, states):
+            return loss.gradient(states[-2] if len(states) > 1 else states[0])
+
+    assert told(Stale(), "Algorithm 3").name == "S35"
+    assert told(Chain(drift=-1.0), "Algorithm 3").name == "S31"
+    assert told(Weighted(power=2.0), "Algorithm 4").name == "I20"
+    assert told(Descent(variance=2.0), "Algorithm 5").name == "H18"
+
+
+def test_single_precision_is_no_obstacle() -> None:
+    class Single(Chain):
+        dtype = "float32"
+
+        def sgld_mean(self, *given, **options):
+            answer = super().sgld_mean(*given, **options)
+            return answer.astype(np.float32)
+
+    assert told(Single(variance=2.0), "Algorithm 3").name == "S04"
+    assert of_family(Witness(Single()), "Algorithm 3", laws=False) is None
+
+
+def test_two_mistakes_at_once() -> None:
+    class Both(Chain):
+        def slope(self, loss, states):
+            return loss.gradient(states[-2] if len(states) > 1 else states[0])
+
+    found = told(Both(variance=0.5), "Algorithm 3")
+    assert found.name == "S34+S35"
+    assert found.ids == ("S34", "S35")
+
+
+def test_the_first_move_without_noise() -> None:
+    class Silent(Chain):
+        def spread(self, eps, tau, first):
+            return 0.0 if first else super().spread(eps, tau, first)
+
+    assert told(Silent(), "Algorithm 3").name == "first move without noise"
+
+
+def test_what_a_mistake_that_may_be_declared_would_be() -> None:
+    assert "robbins_monro.moves = J-1" in told(faulty("H08"), "Algorithm 5").sentence
+
+
+def test_other_readings_are_tried() -> None:
+    class Later:
+        """Algorithm 3 that averages the new states, undeclared."""
+
+        variance = 1.0
+
+        def sgld_mean(
+            self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
+        ):
+            J = len(step_sizes)
+            if draws is None:
+                draws = np.random.default_rng(seed).standard_normal((n, J, len(x)))
+            if draws.shape[1] != J:
+                raise ValueError("J rows of draws")
+            y = np.tile(x if start is None else start, (len(draws), 1))
+            total = 0.0 * y
+            for eps, z in zip(step_sizes, np.moveaxis(draws, 1, 0), strict=True):
+                slope = loss.gradient(y) + (y - x) / tau
+                y = y - eps / 2 * slope + np.sqrt(self.variance * eps) * z
+                total = total + eps * y
+            return total / np.sum(step_sizes)
+
+    assert told(Later(), "Algorithm 3").name == "sgld.chain = new-states"
+    half = Later()
+    half.variance = 0.5
+    assert told(half, "Algorithm 3").name == "sgld.chain = new-states; S34"
+    half.conventions = {"sgld.chain": "new-states"}  # type: ignore[attr-defined]
+    found = told(half, "Algorithm 3")
+    assert found.name == "S34"
+    assert found.equivalent == "Algorithm 3 for 2 f and tau/2 with step eps/2"
+
+
+# --- the fit
+
+
+@pytest.mark.parametrize(
+    ("subject", "sentence"),
+    [
+        (
+            Chain(variance=0.5),
+            "drift 1.00 eps/2, pull 1.00 eps/(2 tau), noise variance 0.50 of eps: this "
+            "is Algorithm 3 for 2 f and tau/2 with step eps/2",
+        ),
+        (Chain(drift=2, pull=2, variance=2), "this is Algorithm 3 with step 2 eps"),
+        (
+            Chain(rate=0.25),
+            "the output is an exponential average with weight 0.25 on the new state, "
+            "not the eps-weighted mean",
+        ),
+        (Chain(rate=0.1, variance=0.81), "noise variance 0.81 of eps, the output is an "
+         "exponential average with weight 0.10"),
+        (Chain(pull=0.7), "pull 0.70 eps/(2 tau)"),
+        (Chain(drift=1.3), "this is Algorithm 3 for 1.30 f"),
+    ],
+)  # fmt: skip
+def test_coefficients_of_a_chain(subject: Chain, sentence: str) -> None:
+    assert sentence in told(subject, "Algorithm 3").sentence
+
+
+def test_how_a_coefficient_depends_on_step_and_tau() -> None:
+    class Mixed(Chain):
+        def spread(self, eps, tau, first):
+            return np.sqrt(3 * eps) * tau
+
+    found = told(Mixed(), "Algorithm 3")
+    assert found.route == "fit"
+    assert "noise of deviation 1.732 sqrt(eps) times tau" in found.sentence
+
+
+def test_whose_step_size_a_move_uses() -> None:
+    class Previous(Chain):
+        def sgld_mean(self, loss, x, tau, step_sizes, **given):
+            # a chain in which move j has step j - 1, weights as they should be
+            steps = np.roll(step_sizes, 1)
+            states, z = (
+                [np.tile(given["start"], (len(given["draws"]), 1))]
+                if given.get("start") is not None
+                else [np.tile(x, (len(given["draws"]), 1))],
+                given["draws"],
+            )
+            for j, eps in enumerate(steps[:-1]):
+                y = states[-1]
+                slope = loss.gradient(y) + (y - x) / tau
+                states.append(y - eps / 2 * slope + np.sqrt(eps) * z[:, j])
+            return np.tensordot(step_sizes, states, axes=1) / np.sum(step_sizes)
+
+    found = told(Previous(), "Algorithm 3")
+    assert found.name == "every move has the step size of the move before"
+
+
+def test_coefficients_of_samples_and_descents() -> None:
+    found = told(Weighted(power=1.5, variance=0.64), "Algorithm 4")
+    assert found.equivalent == "Algorithm 4 for 1.50 f and 0.64 tau"
+    found = told(Descent(step=2.0), "Algorithm 5")
+    assert found.equivalent == "Algorithm 5 with step 2 a"
+    found = told(Descent(gradient=0.8, variance=0.5), "Algorithm 5")
+    assert found.equivalent == "Algorithm 5 for 1.60 f and tau/2"
+
+
+def test_a_learning_rate_that_is_not_tau() -> None:
+    class Slow(Refimpl):
+        def train(self, loss, x0, method, record, *, batches=None, draws=None):
+            given = {"batches": batches, "draws": draws}
+            path = super().train(loss, x0, method, record, **given)
+            return 0.3 * path + 0.7 * np.asarray(x0)
+
+    subject = Slow()
+    answers = ask(Witness(subject), "runs")
+    found = fit(Witness(subject), answers)
+    assert found is None  # x_2 is no longer around x_1
+    halved = ask(Witness(faulty("X13")), "runs")
+    found = fit(Witness(faulty("X13")), halved)
+    assert found is not None
+    assert found.name == "eta = tau/2"
+
+
+def test_the_recursion_is_read_exactly() -> None:
+    steps = (0.31, 0.13, 0.23, 0.11, 0.19)
+
+    def output(loss, x, start, z):
+        return Chain(pull=0.7).sgld_mean(loss, x, 0.6, steps, start=start, draws=z)
+
+    found = solved(output, Setting(0.6, steps, 4), np.ones_like)
+    e = np.array(steps)
+    np.testing.assert_allclose(found.a[:3], e[:3] / 2, rtol=1e-7)
+    np.testing.assert_allclose(found.b[:3], 0.7 * e[:3] / 1.2, rtol=1e-7)
+    np.testing.assert_allclose(found.c[:3], np.sqrt(e[:3]), rtol=1e-7)
+    whole = found.closed(np.sqrt(e[3]))
+    np.testing.assert_allclose(whole.w, e / e.sum(), rtol=1e-6)
+
+
+def test_power_laws() -> None:
+    steps, taus = np.array([0.2, 0.3, 0.5, 0.7]), np.array([1.0, 2.0, 2.0, 0.3])
+    assert fitted(-2 * steps / np.sqrt(taus), steps, taus) == Power(-2.0, 1.0, -0.5)
+    assert fitted(0 * steps, steps, taus) == Power(0.0)
+    assert fitted(steps + taus, steps, taus) is None
+    assert fitted(np.array([1.0, -1, 1, 1]), steps, taus) is None
+    assert snapped(0.3333333333) == 1 / 3
+    assert snapped(1.41421356237) == np.sqrt(2)
+    assert snapped(0.12345) == 0.12345
+    words = [scaled(v, "f") for v in (1.0, -1.0, 2.0, 0.5, -0.5, 1.3)]
+    assert words == ["f", "-f", "2 f", "f/2", "-f/2", "1.30 f"]
+
+
+# --- no guess
+
+
+def test_the_right_algorithms_get_no_diagnosis() -> None:
+    families = [name for name in FAMILIES if name != "Algorithm 4"]
+    assert diagnose(Refimpl(), families, seed=1) == {}
+    assert of_family(Witness(Refimpl()), "Algorithm 4", laws=False) is None
+    for right in (Chain(), Weighted(), Descent()):
+        assert all(of_family(Witness(right), f, laws=False) is None for f in FAMILIES)
+
+
+def test_another_algorithm_has_no_mapping() -> None:
+    found = told(Chain(inertia=0.7), "Algorithm 3")
+    assert found.name == NO_MAPPING
+    assert not found.confident
+    assert found.sentence.startswith("no mapping found: Algorithm 3: ")
+    found = told(Chain(inertia=0.7, draws=False), "Algorithm 3", seed=3)
+    assert found.name == NO_MAPPING
+    assert "is refuted by 12000" in found.sentence
+
+
+def test_a_mistake_that_shows_nowhere_else_than_asked_is_not_guessed() -> None:
+    class Capped(Chain):
+        def slope(self, loss, states):
+            return np.clip(loss.gradient(states[-1]), -0.4, 0.4)
+
+    assert told(Capped(), "Algorithm 3").name == NO_MAPPING
+
+
+def test_coefficients_that_hold_on_quadratics_alone_are_not_told() -> None:
+    class Partly(Chain):
+        variance = 0.81
+
+        def slope(self, loss, states):
+            factor = 1.0 if loss.kind == "quadratic" else 1.5
+            return factor * loss.gradient(states[-1])
+
+    assert fit(Witness(Partly()), ask(Witness(Partly()), "Algorithm 3")) is None
+    assert told(Partly(), "Algorithm 3").name == NO_MAPPING
+
+
+# --- the law
+
+
+@pytest.mark.parametrize("variance", [0.5, 2.0])
+def test_noise_is_named_from_outputs_alone(variance: float) -> None:
+    found = told(Chain(variance=variance, draws=False), "Algorithm 3", seed=2)
+    assert found.route == "law"
+    assert found.name == {0.5: "S34", 2.0: "S04"}[variance]
+    assert found.log_odds is not None
+    assert found.log_odds > np.log(1e3)
+    assert "next best" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("S13", "Algorithm 3"), ("S25", "Algorithm 3"), ("S32", "Algorithm 3"),
+        ("H02", "Algorithm 5"), ("H09", "Algorithm 5"), ("H24", "Algorithm 5"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_from_their_law(name: str, family: str) -> None:
+    found = by_law(Witness(faulty(name)), family, 4)
+    assert found is not None
+    assert found.ids == (name,)
+
+
+def test_a_law_near_the_right_one_is_not_named() -> None:
+    # one per cent of noise needs more outputs than are drawn
+    found = by_law(Witness(faulty("X30")), "Algorithm 3", 0)
+    assert found is None or not found.confident
+
+
+@pytest.mark.slow
+def test_importance_sampling_is_named_from_its_law() -> None:
+    for name in ("I04", "I13", "I21"):
+        found = by_law(Witness(faulty(name)), "Algorithm 4", 4)
+        assert found is not None
+        assert found.ids == (name,)
+    assert by_law(Witness(Refimpl()), "Algorithm 4", 4) is None
+
+
+# --- seeds and replicates
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("X03", "minibatches"), ("X04", "minibatches"), ("X15", "minibatches"),
+        ("X20", "minibatches"), ("X05", "Algorithm 3"), ("X06", "Algorithm 5"),
+        ("X08", "Algorithm 4"), ("X11", "Algorithm 3"), ("X17", "Algorithm 3"),
+        ("X19", "Algorithm 3"),
+    ],
+)  # fmt: skip
+def test_patterns_of_seeds_are_named(name: str, family: str) -> None:
+    found = behaviour(Witness(faulty(name)), family)
+    assert found is not None
+    assert found.ids == (name,)
+    assert found.route == "behaviour"
+
+
+# --- recordings
+
+
+def recorded(chain: Chain, **more: Any) -> dict[str, Any]:
+    """Three runs of a chain as a recording of their outputs."""
+    from verification.losses import Quadratic
+
+    loss = Quadratic([[1.25, 0.5], [0.5, 0.75]], [0.5, -0.25])
+    x, steps = np.array([0.8, -1.3]), np.array([0.31, 0.12, 0.27, 0.2])
+    z = np.random.default_rng(5).standard_normal((4, 3, 2))
+    output = chain.sgld_mean(loss, x, 0.6, steps, draws=z)
+    data: dict[str, Any] = {
+        "recording": 1,
+        "algorithm": 3,
+        "loss": loss.to_json(),
+        "x": x.tolist(),
+        "tau": 0.6,
+        "step_sizes": steps.tolist(),
+        "draws": z.tolist(),
+        "output": output.tolist(),
+    }
+    return data | more
+
+
+def saved(folder: Path, data: Any) -> Path:
+    place = folder / "recorded.json"
+    place.write_text(data if isinstance(data, str) else json.dumps(data))
+    return place
+
+
+def test_the_recording_of_the_documentation(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    found = diagnose_recording(read(saved(tmp_path, example)))
+    assert found is not None
+    assert "noise variance 0.80 of eps" in found.sentence
+    said = " ".join(PAGE.read_text().replace("> ", "").split())
+    assert found.sentence in said
+
+
+def test_recorded_outputs(tmp_path: Path) -> None:
+    def of(chain: Chain) -> Diagnosis | None:
+        return diagnose_recording(read(saved(tmp_path, recorded(chain))))
+
+    assert of(Chain()) is None
+    found = of(Chain(variance=0.5))
+    assert found is not None
+    assert found.name == "S34"
+    assert found.equivalent == "Algorithm 3 for 2 f and tau/2 with step eps/2"
+    found = of(Chain(pull=1.3, variance=0.81))
+    assert found is not None
+    assert found.name == "pull 1.30 eps/(2 tau); noise variance 0.81 of eps"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "make"),
+    [
+        (4, lambda *a, **k: Weighted(power=1.7).importance_mean(*a, 5, **k)),
+        (
+            5,
+            lambda *a, **k: Descent(gradient=0.8).robbins_monro(*a, [0.3, 0.2], 3, **k),
+        ),
+    ],
+)
+def test_recordings_of_the_other_algorithms(
+    algorithm: int, make: Callable[..., Any], tmp_path: Path
+) -> None:
+    from verification.problems import WELLS_2
+
+    shape = (4, 5, 2) if algorithm == 4 else (4, 2, 3, 2)
+    z, x = np.random.default_rng(6).standard_normal(shape), np.array([0.8, -1.3])
+    data = recorded(Chain()) | {
+        "algorithm": algorithm,
+        "loss": WELLS_2.to_json(),
+        "draws": z.tolist(),
+        "step_sizes": [0.3, 0.2],
+        "output": make(WELLS_2, x, 0.6, draws=z).tolist(),
+    }
+    found = diagnose_recording(read(saved(tmp_path, data)))
+    assert found is not None
+    assert found.equivalent == f"Algorithm {algorithm} for " + (
+        "1.70 f" if algorithm == 4 else "0.80 f"
+    )
+
+
+def without(key: str) -> dict[str, Any]:
+    return {k: v for k, v in recorded(Chain()).items() if k != key}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{", "no JSON: .* in line 1"),
+        ("[1, 2]", "a recording is an object"),
+        (without("loss"), "keys are missing: loss"),
+        (without("step_sizes"), '"step_sizes" must be given'),
+        (without("output"), '"states" or "output" must be given'),
+        (recorded(Chain(), temperature=1), "unknown keys temperature"),
+        (recorded(Chain(), recording=2), '"recording" is the format, 1, got 2'),
+        (recorded(Chain(), algorithm=6), '"algorithm" is 3, 4 or 5, got 6'),
+        (recorded(Chain(), loss={"kind": "cubic"}), '"kind" is in'),
+        (recorded(Chain(), loss={"kind": "linear"}), "of kind linear: linear needs"),
+        (recorded(Chain(), x=[1.0]), '"x" has 1 entries, the loss 2 parameters'),
+        (recorded(Chain(), x="far"), '"x" must be numbers'),
+        (recorded(Chain(), tau=-1), "tau. is a variance and must be positive"),
+        (recorded(Chain(), tau=[1]), '"tau" must have a number'),
+        (recorded(Chain(), step_sizes=[0.1, 0.0]), '"step_sizes" must be positive'),
+        (recorded(Chain(), draws=[[1.0], [2.0, 3.0]]), '"draws" must be numbers'),
+        (recorded(Chain(), draws=[[1.0, 2.0]]), r'"draws" must have shape \(1, 3, 2\)'),
+        (recorded(Chain(), output=[0.0, 1e999]), '"output" must be finite'),
+        (recorded(Chain(), output=[0.0, 1.0]), r'"output" must have shape \(4, 2\)'),
+        (recorded(Chain(), states=[[0.0, 1.0]]), r'"states" must have shape'),
+        (recorded(Chain(), workers=0), '"workers" is a count, got 0'),
+        (recorded(Chain(), dtype="float16"), "the recording's dtype must be"),
+        (recorded(Chain(), conventions={"sgld": 1}), "declares the convention 'sgld'"),
+    ],
+)
+def test_a_malformed_recording_is_refused_in_one_sentence(
+    data: Any, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadRecording, match=said) as caught:
+        read(saved(tmp_path, data))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_is_a_usage_error(tmp_path: Path, capsys: Any) -> None:
+    assert main(["diagnose", str(tmp_path / "none.json")]) == 4
+    assert main(["diagnose"]) == 4
+    said = capsys.readouterr().err
+    assert "No such file" in said
+    assert "give recordings, or --subject, or --confusion" in said
+
+
+def test_the_command(tmp_path: Path, capsys: Any) -> None:
+    wrong = saved(tmp_path, recorded(Chain(variance=0.5)))
+    report = tmp_path / "told.json"
+    assert main(["diagnose", str(wrong), "--json", str(report)]) == 1
+    said = " ".join(capsys.readouterr().out.split())  # lines break where they must
+    assert "S34: the noise has variance" in said
+    (found,) = json.loads(report.read_text())["diagnoses"].values()
+    assert found["equivalent_problem"].startswith("Algorithm 3 for 2 f")
+    right = saved(tmp_path, recorded(Chain()))
+    assert main(["diagnose", str(right)]) == 0
+    assert "nothing is wrong" in capsys.readouterr().out
+
+
+# --- in a run
+
+
+def test_a_failing_run_says_what_is_computed() -> None:
+    report = run(Chain(variance=0.5), find(["ALG3-I", "ALG4-R1"]), seed=1)
+    found = report.diagnoses["ALG3-I"]
+    assert found.name == "S34"
+    assert set(report.diagnoses) == {"ALG3-I"}
+    assert report.diagnosis == found
+    assert found.as_check().keys() == {"name", "sentence", "agreement"}
+    assert found.as_whole().keys() == {"name", "sentence", "equivalent_problem"}
+
+
+def test_a_report_with_a_diagnosis_fits_its_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    from verification.report import json_report
+
+    schema = ROOT / "verification" / "report" / "report.schema.json"
+    report = run(Chain(variance=0.5), find(["ALG3-I"]), seed=1)
+    data = json_report.as_json(report)
+    jsonschema.validate(data, json.loads(schema.read_text()))
+    assert data["checks"][0]["diagnosis"]["name"] == data["diagnosis"]["name"] == "S34"
+
+
+def test_a_conforming_subject_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*given: Any, **options: Any) -> Any:
+        raise AssertionError("nothing failed")
+
+    monkeypatch.setattr("verification.runner.diagnose_failures", never)
+    report = run(Chain(), find(["ALG3-I"]), seed=1)
+    assert [o.verdict for o in report.outcomes] == [Verdict.PASS]
+    assert report.diagnosis is None
+
+
+def test_a_defect_of_the_diagnosis_spoils_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*given: Any, **options: Any) -> Any:
+        raise ZeroDivisionError("ours")
+
+    module = sys.modules["verification.diagnosis.diagnose"]
+    monkeypatch.setattr(module, "ask", broken)
+    report = run(Chain(variance=0.5), find(["ALG3-I"]), seed=1)
+    assert report.exit_code == 1
+    assert report.diagnosis is not None
+    assert "the diagnosis itself raised ZeroDivisionError" in report.diagnosis.sentence
+
+
+def test_several_diagnoses_as_one() -> None:
+    one = Diagnosis("S03", "this", "signature", ("S03",), 1e-16)
+    other = Diagnosis("H02", "that", "signature", ("H02",), 1e-15, "an equivalent")
+    both = joined([no_mapping("why"), one, other, one])
+    assert both is not None
+    assert (both.name, both.sentence) == ("S03, H02", "this; that")
+    assert (both.agreement, both.equivalent) == (1e-15, "an equivalent")
+    assert joined([]) is None
+    assert joined([no_mapping("why")]) == no_mapping("why")
+
+
+def test_a_check_of_several_families_has_all_diagnoses() -> None:
+    found, whole = diagnose_failures(
+        Chain(variance=0.5), {"X-1": ("sgld_mean", "heat"), "X-2": ("heat",)}, seed=0
+    )
+    assert set(found) == {"X-1"}
+    assert whole == found["X-1"]
+
+
+# --- the evidence
+
+
+def test_the_right_answers_of_the_questions_are_those_of_the_implementation() -> None:
+    from verification.diagnosis.played import Played
+
+    for reading in ({}, {"sgld.output": "exponential-average:0.3"}):
+        complete = {key: values[0] for key, values in CONVENTIONS.items()} | reading
+        own = Witness(Played(conventions=complete))
+        assert {answered(own, q) is not None for q in questions(own, "Algorithm 3")}
+    theirs, own = Witness(Refimpl()), Witness(Played())
+    for family in FAMILIES:
+        for q in questions(theirs, family):
+            one, other = answered(theirs, q), answered(own, q)
+            if not isinstance(one, str):
+                assert difference(one, other) < 1e-9, (q.method, q.label)
+
+
+def test_the_questions_tell_the_mistakes_apart() -> None:
+    chosen = {name for name in CATALOGUE if name[0] == "S"}
+    assert chosen <= set(identifiable("Algorithm 3"))
+    assert len(identifiable("networks")) >= 20
+    assert "X05" not in identifiable("Algorithm 3")  # given its draws it is right
+
+
+def test_the_confusion_of_a_few() -> None:
+    chosen = [CATALOGUE[name] for name in ("S04", "S35", "X09", "X05", "X15")]
+    table = confusion(Refimpl(), chosen, families=("Algorithm 3", "minibatches"))
+    assert table.counted("replay") == (3, 3)
+    assert table.counted("behaviour") == (2, 2)
+    assert table.counted("law") == (3, 3)
+    assert table.ok
+
+
+def test_a_confident_wrong_answer_is_counted() -> None:
+    wrong = Diagnosis("S03", "this", "signature", ("S03",), 0.0)
+    table = Confusion((Told("S04", "Algorithm 3", "replay", wrong, True),))
+    assert [one.planted for one in table.wrong] == ["S04"]
+    assert not table.ok
+    silent = Told("S04", "Algorithm 3", "law", no_mapping("why"), True)
+    assert (silent.verdict, Confusion((silent,)).ok) == ("silent", False)
+
+
+@pytest.mark.slow
+def test_the_confusion_of_all() -> None:
+    table = confusion(Refimpl())
+    assert table.wrong == []
+    assert table.ok

@@ -1,0 +1,99 @@
+"""Diagnoses and their confusion table, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from verification.diagnosis.confusion import (
+    NEEDED_BY_LAW,
+    NEEDED_BY_REPLAY,
+    Confusion,
+    Told,
+)
+from verification.diagnosis.result import Diagnosis
+from verification.report.terminal import Terminal
+
+__all__ = ["ConfusionPrinter", "as_json", "print_diagnosis"]
+
+MEANING = {
+    "replay": "given its draws",
+    "behaviour": "by equalities between calls",
+    "law": "by the law of its own outputs alone",
+}
+
+
+def print_diagnosis(terminal: Terminal, what: str, found: Diagnosis | None) -> None:
+    """What one recording or one part of a subject computes."""
+    if found is None:
+        terminal.paragraph(f"{what}: ", "nothing is wrong with it as far as was asked")
+        return
+    head = f"{found.name}: " if found.confident else ""
+    terminal.paragraph(f"{what}: ", f"{head}{found.sentence}")
+    if found.agreement is not None:
+        terminal.say(f"  agreement   {found.agreement:.1e}, relative")
+    if found.equivalent:
+        terminal.paragraph("  equivalent  ", found.equivalent)
+
+
+class ConfusionPrinter:
+    """Prints the table as it grows.
+
+    Parameters
+    ----------
+    terminal : Terminal
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def header(self) -> None:
+        """The column heads."""
+        heads = f"{'planted':9}{'in':13}{'route':11}{'verdict':9}counts  named"
+        self._terminal.say(heads)
+        self._terminal.say("\u2500" * self._terminal.width)
+
+    def line(self, told: Told) -> None:
+        """One answer."""
+        named = "" if told.diagnosis is None else told.diagnosis.name
+        counts = "yes" if told.counts else ""
+        head = f"{told.planted:9}{told.family:13}{told.route:11}{told.verdict:9}"
+        self._terminal.paragraph(f"{head}{counts:8}", named)
+
+    def footer(self, table: Confusion) -> None:
+        """What it all means."""
+        self._terminal.say("\u2500" * self._terminal.width)
+        needed = {"replay": NEEDED_BY_REPLAY, "law": NEEDED_BY_LAW}
+        for route, meaning in MEANING.items():
+            right, count = table.counted(route)
+            need = f", needed {needed[route]:.0%}" if route in needed else ""
+            rate = f"{right / count:.1%}" if count else "–"
+            said = f"{right} of {count} named right, {rate}{need}; {meaning}"
+            self._terminal.paragraph(f"{route:11}", said)
+        wrong = [f"{one.planted} as {_name(one)}" for one in table.wrong]
+        self._terminal.paragraph("wrong      ", ", ".join(wrong) or "none")
+
+
+def _name(told: Told) -> str:
+    return "" if told.diagnosis is None else told.diagnosis.name
+
+
+def as_json(table: Confusion) -> dict[str, Any]:
+    """The table as JSON's own types."""
+    return {
+        "schema": 1,
+        "told": [
+            {
+                "planted": one.planted,
+                "family": one.family,
+                "route": one.route,
+                "verdict": one.verdict,
+                "counts": one.counts,
+                "named": _name(one),
+                "sentence": one.diagnosis.sentence if one.diagnosis else "",
+                "log_odds": one.diagnosis.log_odds if one.diagnosis else None,
+            }
+            for one in table.told
+        ],
+        "right": {route: list(table.counted(route)) for route in MEANING},
+        "wrong": [one.planted for one in table.wrong],
+    }

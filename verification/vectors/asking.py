@@ -1,0 +1,309 @@
+"""How a subject is asked for an answer, and the subject without a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partialmethod
+from typing import Any
+
+import numpy as np
+
+from verification.errors import NotRun
+from verification.mistakes.importance import Importance
+from verification.mistakes.langevin import Langevin
+from verification.mistakes.robbins_monro import RobbinsMonro
+from verification.subject import Witness
+from verification.truth import closed_forms as cf
+from verification.truth import network, proximal, quadrature
+from verification.truth.carriers import MP
+from verification.vectors.designs import Case
+
+__all__ = ["METHODS", "Truthful", "ask", "shape"]
+
+CTX = MP(30)
+
+#: The method of the protocol that answers a family, for its table in the documentation.
+METHODS = {
+    "sgld_replay": ("sgld_mean",),
+    "sgld_impulse": ("sgld_mean",),
+    "rm_replay": ("robbins_monro",),
+    "is_replay": ("importance_mean", "importance_weights"),
+    "is_extreme": ("importance_mean",),
+    "local_entropy": ("local_entropy", "local_entropy_gradient"),
+    "heat": ("heat", "heat_gradient"),
+    "posterior_moments": ("posterior_mean", "posterior_covariance"),
+    "kl_gauss": ("kl_gaussian",),
+    "alg1_steps": ("minimise_local_entropy",),
+    "alg2_steps": ("minimise_heat",),
+    "majorizers": ("majoriser", "heat_majoriser"),
+    "mlp": ("network_loss_and_gradient",),
+    "schedules": ("scoping", "step_schedule"),
+    "laws": ("sgld_mean", "importance_mean", "robbins_monro"),
+}
+
+
+def ask(w: Witness, family: str, case: Case) -> Any:
+    """The subject's answer, a number or an array.
+
+    Raises
+    ------
+    NotRun
+        If the subject lacks the method or declares another reading of the paper.
+    SubjectFault
+        If it answers in a wrong form or not at all.
+    """
+    for key, value in case.conventions.items():
+        if w.conventions[key] != value:
+            raise NotRun(f"the subject declares {key} = {w.conventions[key]}")
+    return _ASKED[family](w, case)
+
+
+def _chain(w: Witness, case: Case) -> Any:
+    given = case.input
+    start = {} if given["start"] is None else {"start": given["start"]}
+    setting = (case.loss, given["x"], given["tau"], given["step_sizes"])
+    return w.sgld_mean(*setting, draws=[given["draws"]], **start)[0]
+
+
+def _descent(w: Witness, case: Case) -> Any:
+    given = case.input
+    start = {} if given["start"] is None else {"start": given["start"]}
+    setting = (case.loss, given["x"], given["tau"], given["step_sizes"])
+    draws = [given["draws"]]
+    return w.robbins_monro(*setting, given["inner_samples"], draws=draws, **start)[0]
+
+
+def _samples(w: Witness, case: Case) -> Any:
+    given = case.input
+    method = "importance_" + given["quantity"]
+    setting = (case.loss, given["x"], given["tau"], given["samples"])
+    shared = {"workers": given["workers"], "draws": [given["draws"]]}
+    return getattr(w, method)(*setting, **shared)[0]
+
+
+def _by_quantity(**methods: str) -> Callable[[Witness, Case], Any]:
+    """The method that the input's quantity names, of a loss, x and tau."""
+
+    def asked(w: Witness, case: Case) -> Any:
+        given = case.input
+        points = [given[name] for name in ("x", "y") if name in given]
+        method = getattr(w, methods[given["quantity"]])
+        return method(case.loss, *points, given["tau"])
+
+    return asked
+
+
+def _updates(method: str) -> Callable[[Witness, Case], Any]:
+    def asked(w: Witness, case: Case) -> Any:
+        given = case.input
+        setting = (case.loss, given["x0"], given["tau"], given["updates"])
+        return getattr(w, method)(*setting)
+
+    return asked
+
+
+def _divergence(w: Witness, case: Case) -> Any:
+    names = ("mean0", "cov0", "mean1", "cov1")
+    return w.kl_gaussian(*(case.input[name] for name in names))
+
+
+def _network(w: Witness, case: Case) -> Any:
+    loss, x = case.loss, np.array(case.input["x"])
+    pair = w.network_loss_and_gradient(loss.sizes, x, loss.images, loss.labels)
+    return pair[case.input["quantity"] == "gradient"]
+
+
+def _schedule(w: Witness, case: Case) -> Any:
+    given = case.input
+    if given["kind"] == "scoping":
+        k = given["k"] + int(w.conventions["scoping.origin"])
+        return w.scoping(given["tau0"], given["tau1"], k)
+    return w.step_schedule(given["kind"], given["parameters"], given["count"])
+
+
+def _law(w: Witness, case: Case) -> Any:
+    """Mean or covariance of the output from its answers to unit draws.
+
+    On these losses the output is an affine function of the draws.
+    """
+    outputs = _probed(w, case)
+    if case.input["quantity"] == "mean":
+        return outputs[0]
+    gains = outputs[1:] - outputs[0]
+    return gains.T @ gains
+
+
+def _probed(w: Witness, case: Case) -> Any:
+    """The output without draws, and with each draw in turn equal to 1: (1 + m, d)."""
+    given, d = case.input, len(case.input["x"])
+    setting = (case.loss, given["x"], given["tau"])
+    if given["algorithm"] == 4:
+        z = unit_draws(given["samples"], d)
+        more = {"workers": given["workers"], "draws": z, "n": len(z)}
+        return w.importance_mean(*setting, given["samples"], **more)
+    steps, start = given["step_sizes"], {}
+    if given["start"] is not None:
+        start = {"start": given["start"]}
+    if given["algorithm"] == 3:
+        z = unit_draws(len(steps) - 1, d)
+        return w.sgld_mean(*setting, steps, draws=z, n=len(z), **start)
+    M = given["inner_samples"]
+    z = unit_draws(len(steps), M, d)
+    return w.robbins_monro(*setting, steps, M, draws=z, n=len(z), **start)
+
+
+def unit_draws(*shape: int) -> Any:
+    """Zero draws of this shape, and then one replicate for each draw that is 1."""
+    count = int(np.prod(shape))
+    return np.vstack([np.zeros(count), np.eye(count)]).reshape(-1, *shape)
+
+
+_ASKED: dict[str, Callable[[Witness, Case], Any]] = {
+    "sgld_replay": _chain,
+    "sgld_impulse": _chain,
+    "rm_replay": _descent,
+    "is_replay": _samples,
+    "is_extreme": _samples,
+    "local_entropy": _by_quantity(
+        value="local_entropy", gradient="local_entropy_gradient"
+    ),
+    "heat": _by_quantity(value="heat", gradient="heat_gradient"),
+    "posterior_moments": _by_quantity(
+        mean="posterior_mean", covariance="posterior_covariance"
+    ),
+    "kl_gauss": _divergence,
+    "alg1_steps": _updates("minimise_local_entropy"),
+    "alg2_steps": _updates("minimise_heat"),
+    "majorizers": _by_quantity(local_entropy="majoriser", heat="heat_majoriser"),
+    "mlp": _network,
+    "schedules": _schedule,
+    "laws": _law,
+}
+
+
+# --- no fault -------------------------------------------------------------------------
+
+
+class Truthful:
+    """The truths, rounded once, as a subject: the ground that mistakes are planted in.
+
+    The three samplers are the routines of the mistakes without one.
+    """
+
+    name = "truth"
+    dtype = "float64"
+    sgld_mean = partialmethod(Langevin.mean.__get__(Langevin()))
+    robbins_monro = partialmethod(RobbinsMonro.last.__get__(RobbinsMonro()))
+    importance_mean = partialmethod(Importance.mean.__get__(Importance()))
+    importance_weights = partialmethod(Importance.weights.__get__(Importance()))
+
+    def local_entropy(self, loss: Any, x: Any, tau: float) -> float:
+        if loss.kind in cf.LOCAL_ENTROPY:
+            return float(cf.local_entropy(CTX, loss, list(x), tau))
+        return float(quadrature.local_entropy(loss, x, tau).value)
+
+    def local_entropy_gradient(self, loss: Any, x: Any, tau: float) -> Any:
+        if loss.kind in cf.LOCAL_ENTROPY:
+            return _rounded(cf.local_entropy_gradient(CTX, loss, list(x), tau))
+        return (np.asarray(x) - self.posterior_mean(loss, x, tau)) / tau
+
+    def posterior_mean(self, loss: Any, x: Any, tau: float) -> Any:
+        if loss.kind in cf.LOCAL_ENTROPY:
+            return _rounded(cf.posterior_mean(CTX, loss, list(x), tau))
+        return _rounded(quadrature.posterior_moments(loss, x, tau)[0].value)
+
+    def posterior_covariance(self, loss: Any, x: Any, tau: float) -> Any:
+        if loss.kind in cf.LOCAL_ENTROPY:
+            return _rounded(cf.posterior_covariance(CTX, loss, list(x), tau))
+        return _rounded(quadrature.posterior_moments(loss, x, tau)[1].value)
+
+    def heat(self, loss: Any, x: Any, tau: float) -> float:
+        if loss.kind in cf.HEAT:
+            return float(cf.heat(CTX, loss, list(x), tau))
+        return float(quadrature.heat(loss, x, tau).value)
+
+    def heat_gradient(self, loss: Any, x: Any, tau: float) -> Any:
+        if loss.kind in cf.HEAT:
+            return _rounded(cf.heat_gradient(CTX, loss, list(x), tau))
+        return _rounded(quadrature.heat_gradient(loss, x, tau).value)
+
+    def heat_proximal_point(self, loss: Any, x: Any, tau: float) -> Any:
+        if loss.kind == "gaussian_mixture" or (
+            loss.d > 2 and loss.kind not in cf.QUADRATIC
+        ):
+            raise NotImplementedError("it would take minutes")
+        return _rounded(proximal.proximal_points(loss, x, tau).points[0])
+
+    def kl_gaussian(self, mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
+        lists = (np.asarray(part).tolist() for part in (mean0, cov0, mean1, cov1))
+        return float(cf.kl_gaussian(CTX, *lists))
+
+    def minimise_local_entropy(
+        self, loss: Any, x0: Any, tau: float, updates: int
+    ) -> Any:
+        return _iterated(self.posterior_mean, loss, x0, tau, updates)
+
+    def minimise_heat(self, loss: Any, x0: Any, tau: float, updates: int) -> Any:
+        return _iterated(self.heat_proximal_point, loss, x0, tau, updates)
+
+    def majoriser(self, loss: Any, x: Any, y: Any, tau: float) -> float:
+        gap, slope = np.subtract(x, y), self.local_entropy_gradient(loss, y, tau)
+        height = self.local_entropy(loss, y, tau)
+        return float(height + slope @ gap + gap @ gap / (2 * tau))
+
+    def heat_majoriser(self, loss: Any, x: Any, y: Any, tau: float) -> float:
+        gap = np.subtract(x, y)
+        return float(self.heat(loss, x, tau) + gap @ gap / (2 * tau))
+
+    def scoping(self, tau0: float, tau1: float, k: int) -> float:
+        return float(cf.scoping(CTX, tau0, tau1, k))
+
+    def step_schedule(self, kind: str, parameters: Any, count: int) -> Any:
+        j = np.arange(1.0, count + 1)
+        if kind == "harmonic":
+            return 1 / (parameters[0] + j)
+        return parameters[0] * j ** -parameters[1]
+
+    def network_loss_and_gradient(
+        self, sizes: Any, parameters: Any, images: Any, labels: Any
+    ) -> Any:
+        loss = _network_of(tuple(sizes), images.tobytes(), images.shape, tuple(labels))
+        y = np.asarray(parameters).tolist()
+        value = float(network.value(CTX, loss, y))
+        return value, _rounded(network.gradient(CTX, loss, y))
+
+
+@lru_cache(maxsize=64)
+def _network_of(
+    sizes: Any, images: bytes, shape: tuple[int, int], labels: tuple[int, ...]
+) -> Any:
+    from verification.losses import Network
+
+    return Network(sizes, np.frombuffer(images).reshape(shape), labels)
+
+
+def _rounded(value: Any) -> Any:
+    return np.array(value, dtype=object).astype(np.float64)
+
+
+def _iterated(step: Any, loss: Any, x0: Any, tau: float, updates: int) -> Any:
+    path = [np.array(x0, dtype=float)]
+    for _ in range(updates):
+        path.append(step(loss, path[-1], tau))
+    return np.array(path)
+
+
+def shape(value: Any) -> tuple[int, ...]:
+    """The shape of nested lists.
+
+    Raises
+    ------
+    ValueError
+        If they are ragged.
+    """
+    if not isinstance(value, list | tuple):
+        return ()
+    inner = {shape(entry) for entry in value}
+    if len(inner) > 1:
+        raise ValueError("the lists are ragged")
+    return (len(value), *(inner.pop() if inner else ()))
