@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -26,7 +27,7 @@ from verification.checks import (
     run_check,
     stochastic_cases,
 )
-from verification.errors import OracleFault
+from verification.errors import OracleFault, UsageError
 from verification.evidence.comparison import Finding, agree, differs
 from verification.evidence.sequential import Plan, judge_normal
 from verification.false_alarms import LEVELS, Census, Level, Sample, false_alarms
@@ -253,6 +254,50 @@ def test_a_small_census(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> No
     data = json.loads(place.read_text())
     assert (data["runs"], data["ok"], data["failures"]) == (2, True, {})
     assert len(false_alarms(1, 5).samples[0].evidence) == stochastic_cases()
+
+
+@pytest.fixture
+def no_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs that are made up; the sessions that were asked for."""
+    asked: list[str] = []
+
+    def made_up(sessions: list[str]) -> Iterator[Sample]:
+        for session in sessions:
+            asked.append(session)
+            evidence = {str(n): len(session) / 3 for n in range(stochastic_cases())}
+            yield Sample(evidence, (), ("ALG3-L1",), int(session.split("/")[1]))
+
+    monkeypatch.setattr("verification.false_alarms._samples", made_up)
+    return asked
+
+
+def test_runs_are_kept_and_not_made_again(no_runs: list[str], tmp_path: Path) -> None:
+    kept, told = tmp_path / "runs.jsonl", []
+    false_alarms(2, 5, kept=kept)
+    with kept.open("a", encoding="utf-8") as file:
+        file.write('{"seed": 5, "ru')  # killed in the middle of a line
+    census = false_alarms(4, 5, lambda *done: told.append(done), kept)
+    assert no_runs == ["5/0", "5/1", "5/2", "5/3"]
+    assert told == [(1, 2), (2, 2)]
+    assert census.samples == false_alarms(4, 5).samples
+    assert false_alarms(3, 5, kept=kept).samples == census.samples[:3]
+    assert len(kept.read_text().splitlines()) == 4
+
+
+@pytest.mark.usefixtures("no_runs")
+def test_runs_of_something_else_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "runs.jsonl"
+    false_alarms(2, 5, kept=kept)
+    with pytest.raises(UsageError, match="holds runs of the seed 5, not 6"):
+        false_alarms(2, 6, kept=kept)
+    monkeypatch.setattr("verification.false_alarms.stochastic_cases", lambda: 2)
+    with pytest.raises(UsageError, match="tests; by now there are 2"):
+        false_alarms(2, 5, kept=kept)
+    kept.write_text("[]\n")
+    with pytest.raises(UsageError, match=r"holds a line that is no run: \[\]"):
+        false_alarms(2, 5, kept=kept)
 
 
 def test_a_count_of_runs_is_positive(capsys: pytest.CaptureFixture[str]) -> None:

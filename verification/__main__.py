@@ -6,6 +6,7 @@ import argparse
 import secrets
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 from verification.checks import LEVELS, all_checks, find
@@ -141,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     alarms.add_argument(
         "--seed", type=_seed, metavar="N", help="default: fresh, and printed"
     )
+    alarms.add_argument(
+        "--kept",
+        type=Path,
+        metavar="FILE",
+        help="keep every run there, one a line, and go on from what it holds",
+    )
     alarms.add_argument("--json", **report)
     told = command(
         "diagnose", "say what a recorded trajectory, or a subject, really computes"
@@ -233,7 +240,7 @@ def _false_alarms(options: argparse.Namespace, terminal: Terminal) -> int:
     seed = secrets.randbits(32) if options.seed is None else options.seed
     printer = AlarmPrinter(terminal)
     printer.header(options.runs, seed)
-    census = false_alarms(options.runs, seed, printer.progress)
+    census = false_alarms(options.runs, seed, printer.progress, options.kept)
     printer.footer(census)
     if place is not None:
         json_report.write(alarms.as_json(census), place)

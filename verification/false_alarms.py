@@ -8,12 +8,15 @@ alarms can be counted.
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 from scipy.stats import binomtest
 
@@ -25,6 +28,7 @@ from verification.checks import (
     stochastic_cases,
 )
 from verification.connect.in_process import DEFAULT, load
+from verification.errors import UsageError
 from verification.subject import Witness
 
 __all__ = ["LEVELS", "Census", "Level", "Sample", "false_alarms"]
@@ -35,7 +39,7 @@ LEVELS = (0.2, 0.1, 0.05, 0.01)
 DOUBT = 1e-3
 """A rate above its nominal level is a fault if this improbable."""
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ class Census:
         return quiet and all(level.ok for level in self.levels)
 
 
-def false_alarms(runs: int, seed: int, progress: Progress | None = None) -> Census:
+def false_alarms(
+    runs: int, seed: int, progress: Progress | None = None, kept: Path | None = None
+) -> Census:
     """Run the stochastic checks on `refimpl` with independent seeds.
 
     Parameters
@@ -149,21 +155,77 @@ def false_alarms(runs: int, seed: int, progress: Progress | None = None) -> Cens
     seed : int
         Of the first run.
     progress : callable, optional
-        Called with the number of runs done.
+        Called with the number of runs done and of those to do, without what was kept.
+    kept : Path, optional
+        A file to which every run adds a line; what it holds is not run again.
+
+    Raises
+    ------
+    UsageError
+        If the file holds something else.
     """
-    census = Census(seed)
-    sessions = [f"{seed}/{run}" for run in range(runs)]
-    for sample in _samples(sessions):
+    known = _read(kept, seed) if kept is not None else {}
+    census = Census(seed, [known[run] for run in sorted(known) if run < runs])
+    left = [run for run in range(runs) if run not in known]
+    samples = _samples([f"{seed}/{run}" for run in left])
+    for done, (run, sample) in enumerate(zip(left, samples, strict=True), 1):
         census.samples.append(sample)
+        if kept is not None:
+            _append(kept, {"seed": seed, "run": run, **asdict(sample)})
         if progress is not None:
-            progress(len(census.samples))
+            progress(done, len(left))
     return census
 
 
-def _samples(sessions: list[str]) -> Iterable[Sample]:
+def _read(path: Path, seed: int) -> dict[int, Sample]:
+    """The runs that a file holds; a last line that was cut off is removed."""
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    found: dict[int, Sample] = {}
+    for line in whole.splitlines():
+        try:
+            of, run, sample = _parsed(line)
+        except (ValueError, TypeError, KeyError):
+            raise UsageError(
+                f"{path} holds a line that is no run: {line[:60]}"
+            ) from None
+        if of != seed:
+            raise UsageError(f"{path} holds runs of the seed {of}, not {seed}")
+        if len(sample.evidence) != stochastic_cases():
+            raise UsageError(
+                f"{path} holds runs of {len(sample.evidence)} tests; by now there are "
+                f"{stochastic_cases()}"
+            )
+        found[run] = sample
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return found
+
+
+def _parsed(line: str) -> tuple[int, int, Sample]:
+    data = json.loads(line)
+    sample = Sample(
+        {str(test): float(value) for test, value in data["evidence"].items()},
+        tuple(data["failed"]),
+        tuple(data["undecided"]),
+        int(data["replicates"]),
+    )
+    return int(data["seed"]), int(data["run"]), sample
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _samples(sessions: list[str]) -> Iterator[Sample]:
+    if not sessions:
+        return
     workers = min(os.cpu_count() or 1, len(sessions))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_sample, sessions, chunksize=8)
+        yield from pool.map(_sample, sessions, chunksize=4)
 
 
 def _sample(session: str) -> Sample:

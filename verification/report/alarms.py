@@ -37,14 +37,14 @@ class AlarmPrinter:
         self._say("runs", f"{runs} of the stochastic checks on refimpl, seed {seed}")
         self._say("tests", f"{stochastic_cases()} in each run")
 
-    def progress(self, done: int) -> None:
+    def progress(self, done: int, of: int) -> None:
         """A line now and then, with the time left."""
         now = time.monotonic()
         if now - self._said < EVERY:
             return
         self._said = now
-        left = (now - self._begun) / done * (self._runs - done)
-        self._say("", f"{done} of {self._runs} done, {left:.0f} s left")
+        left = (now - self._begun) / done * (of - done)
+        self._say("", f"{done} of {of} done, {left:.0f} s left")
 
     def footer(self, census: Census) -> None:
         """The rates, and what they mean."""
