@@ -8,15 +8,10 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from fractions import Fraction
 from textwrap import wrap
 from typing import Any, TextIO
 
-import mpmath
-import numpy as np
-
 from verification.checks import (
-    LACKS,
     LEVELS,
     ROUTES,
     Check,
@@ -24,10 +19,9 @@ from verification.checks import (
     Verdict,
     all_checks,
 )
-from verification.evidence.comparison import Finding, as_array
-from verification.evidence.sequential import Evidence
 from verification.report.json_report import suite_version
-from verification.runner import ExitCode, Report, SubjectInfo
+from verification.report.words import MEANING, details, gathered, in_number, sentence
+from verification.runner import Report, SubjectInfo
 from verification.subject import CONVENTIONS
 
 __all__ = ["Terminal", "explain", "explain_mistake", "listing"]
@@ -40,8 +34,6 @@ COLOURS = {
     Verdict.NOT_RUN: "2",
 }
 COLUMNS = (8, 12, 8, 6, 7, 7)  # id, verdict, error/tol, digits, cases, time
-ENTRIES = 4  # entries shown of an array
-MOMENTS = ("mean", "variance", "lag-1")  # rows of what a sequential test measures
 
 
 class Terminal:
@@ -121,15 +113,15 @@ class Terminal:
         unseen = f", {stopped} not reached" if stopped else ""
         self.say(f"checks   {run} run: {', '.join(counts)}{unseen}")
         for name, level in report.levels.items():
-            for reason, count in _gathered(level["not_run"]).items():
-                said = f"{_checks(count)} of level {name} not run: {reason}"
+            for reason, count in gathered(level["not_run"]).items():
+                said = f"{in_number(count)} of level {name} not run: {reason}"
                 self.paragraph("         ", said)
         self._cases_not_run(report)
         if any(outcome.sequential for outcome in report.outcomes):
             self.paragraph("random   ", _certified(report))
         code = report.exit_code
         self._diagnoses(report)
-        self.paragraph("verdict  ", _sentence(report))
+        self.paragraph("verdict  ", sentence(report))
         seconds = f"{report.seconds:.1f} s, seed {report.seed}"
         self.say(f"{seconds}, exit code {int(code)}: {MEANING[code]}")
 
@@ -167,7 +159,7 @@ class Terminal:
             self.paragraph("         ", outcome.message)
         if outcome.first is None:
             return
-        for name, value in _details(outcome, outcome.first):
+        for name, value in details(outcome, outcome.first):
             self.paragraph(f"           {name:10}", value)
 
     def paragraph(self, head: str, text: str) -> None:
@@ -176,51 +168,6 @@ class Terminal:
         self.say(head + lines[0])
         for line in lines[1:]:
             self.say(" " * len(head) + line)
-
-
-MEANING = {
-    ExitCode.CONFORMS: "conforms",
-    ExitCode.FAILS: "at least one check fails",
-    ExitCode.INTERRUPTED: "interrupted",
-    ExitCode.ORACLE_FAULT: "the oracle is at fault",
-    ExitCode.USAGE: "usage, or the subject could not start",
-    ExitCode.NOTHING_RUN: "nothing was run",
-    ExitCode.INCONCLUSIVE: "nothing fails, something is inconclusive",
-}
-
-
-def _sentence(report: Report) -> str:
-    code, name = report.exit_code, report.subject.name
-    failing = ", ".join(outcome.check.id for outcome in report.of(Verdict.FAIL))
-    so_far = f" So far these fail: {failing}." if failing else ""
-    if code is ExitCode.ORACLE_FAULT:
-        return f"none, trust no verdict: {report.oracle_fault}."
-    if code is ExitCode.INTERRUPTED:
-        return f"none: the run was interrupted.{so_far}"
-    if code is ExitCode.FAILS:
-        return f"{name} does not conform: {failing}."
-    if code is ExitCode.NOTHING_RUN:
-        return f"none: nothing of what was asked can be run on {name}."
-    if code is ExitCode.INCONCLUSIVE:
-        unsure = [outcome.check.id for outcome in report.of(Verdict.INCONCLUSIVE)]
-        return f"none: nothing fails, but {', '.join(unsure)} is inconclusive."
-    passed = len(report.of(Verdict.PASS))
-    return f"{name} conforms in what was run: {_checks(passed)} passed."
-
-
-def _gathered(reasons: dict[str, int]) -> dict[str, int]:
-    """The reasons, with one for all the methods that the subject lacks."""
-    lacking = [reason for reason in reasons if reason.startswith(LACKS)]
-    names = [name for reason in lacking for name in reason[len(LACKS) :].split(",")]
-    gathered = {r: count for r, count in reasons.items() if r not in lacking}
-    if lacking:
-        methods = ", ".join(dict.fromkeys(name.strip() for name in names))
-        gathered[f"{LACKS} {methods}"] = sum(reasons[reason] for reason in lacking)
-    return gathered
-
-
-def _checks(count: int) -> str:
-    return "1 check" if count == 1 else f"{count} checks"
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
@@ -242,84 +189,11 @@ def _certified(report: Report) -> str:
     passed = [test for test in tests if test.ok and not test.undecided]
     replicates = sum(test.n for test in tests)
     said = f"{replicates} replicates in {len(tests)} tests"
-    certified = "; ".join(dict.fromkeys(test.certified for test in passed))
-    return f"{said}, of whitened outputs. Certified: {certified}" if passed else said
-
-
-def _details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
-    """The first failure, which stands in the simplest case, and how bad it gets."""
-    case = outcome.first_at
-    yield "case", case.label
-    if getattr(case, "x", None):
-        yield "at", f"{_at(case)}; the loss as data in --json"
-    yield "quantity", first.what
-    yield from _random(first) if isinstance(first, Evidence) else _compared(first)
-    if first.note:
-        yield "note", first.note
-    count = f"{outcome.failures} of {outcome.findings_count} comparisons"
-    worst = outcome.worst
-    if worst is not None and worst is not first:
-        count += f"; the worst, {worst.ratio:.2g} tolerances, in {outcome.worst_case}"
-    yield "failures", count
-    yield "allowed", outcome.check.tolerance
-
-
-def _at(case: Any) -> str:
-    """The numbers of a case, as far as they fit a line or two."""
-    said = [f"x = {_short(case.x)}", f"tau = {case.tau:g}"]
-    said += [
-        f"{name} = {_short(value)}"
-        for name, value in getattr(case, "more", {}).items()
-        if np.ndim(value) <= 1 and np.asarray(value).dtype.kind in "iuf"
-    ]
-    return ", ".join(said)
-
-
-def _short(value: Any) -> str:
-    """A number or a row of them, in six digits."""
-    row = [f"{entry:g}" for entry in np.atleast_1d(value)]
-    text = ", ".join(row[: 2 * ENTRIES]) + (", …" if len(row) > 2 * ENTRIES else "")
-    return f"({text})" if np.ndim(value) else text
-
-
-def _compared(first: Finding) -> Iterable[tuple[str, str]]:
-    yield "measured", _shown(first.measured)
-    yield "expected", f"{first.relation} {_shown(first.expected)}"
-    yield "error", f"{first.error:.3g}, tolerance {first.tolerance:.3g}"
-
-
-def _random(test: Evidence) -> Iterable[tuple[str, str]]:
-    """What moved, and how strong the evidence is: exponents, never an overflow."""
-    measured, expected = as_array(test.measured), as_array(test.expected)
-    if measured.ndim == 2 and len(measured) == len(MOMENTS):
-        for name, row, right in zip(MOMENTS, measured, expected, strict=True):
-            yield name, f"{_short(row)}, expected {right[0]:g}"
-    else:
-        yield "measured", _shown(measured)
-        yield "expected", _shown(expected)
-    decades = test.error / math.log(10)
-    needed = test.tolerance / math.log(10)
-    odds = f"10^{decades:.1f} to 1 against the exact law after {test.n} replicates"
-    yield "evidence", f"{odds}; a FAIL from 10^{needed:.1f} on"
-
-
-def _shown(value: Any) -> str:
-    """A number with all its digits, or the beginning of an array."""
-    array = as_array(value)
-    if array.ndim == 0:
-        return _digits(array.item())
-    entries = [_digits(entry) for entry in array.ravel()[:ENTRIES]]
-    dots = ["…"] if array.size > ENTRIES else []
-    shape = "×".join(map(str, array.shape))
-    return f"[{', '.join(entries + dots)}] ({shape})"
-
-
-def _digits(value: Any) -> str:
-    if hasattr(value, "_mpf_"):
-        return str(mpmath.nstr(value, 20))
-    if isinstance(value, Fraction):
-        return str(mpmath.nstr(mpmath.fdiv(value.numerator, value.denominator), 17))
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    if not passed:
+        return said
+    ((usual, count),) = Counter(test.certified for test in passed).most_common(1)
+    of = "" if count == len(passed) else f" in {count}; the others say it in --json"
+    return f"{said}, of whitened outputs. Certified: {usual}{of}"
 
 
 def _shortened(text: str, width: int) -> str:
