@@ -119,8 +119,8 @@ def traced_peak(estimate: Any, d: int) -> int:
             RobbinsMonro(40, PowerLaw(0.1, 0.7), 5),
         ),
         (
-            RobbinsMonro(4, PowerLaw(0.1, 0.7), 5),
-            RobbinsMonro(4, PowerLaw(0.1, 0.7), 50),
+            RobbinsMonro(2, PowerLaw(0.1, 0.7), 10),  # more than a block each
+            RobbinsMonro(2, PowerLaw(0.1, 0.7), 100),
         ),
     ],
     ids=str,
