@@ -427,6 +427,59 @@ def test_a_law_near_the_right_one_is_not_named() -> None:
     assert found is None or not found.confident
 
 
+def test_a_law_near_a_mistake_is_not_given_its_name() -> None:
+    assert not by_law_is_confident(Chain(variance=1.9), "Algorithm 3")
+    assert not by_law_is_confident(Descent(variance=1.85), "Algorithm 5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("power", "variance"), [(1.5, 1.0), (1.0, 1.2), (1.0, 2.2)])
+def test_weights_and_samples_near_a_mistake(power: float, variance: float) -> None:
+    subject = Weighted(power=power, variance=variance)
+    assert not by_law_is_confident(subject, "Algorithm 4")
+
+
+def by_law_is_confident(subject: object, family: str) -> bool:
+    found = by_law(Witness(subject), family, 4)
+    assert found is not None
+    return found.confident
+
+
+@pytest.mark.parametrize("family", ["Algorithm 3", "Algorithm 4", "Algorithm 5"])
+def test_a_minus_before_the_draws_is_said_and_equivalent_to_nothing(
+    family: str,
+) -> None:
+    of = {"Algorithm 3": Chain, "Algorithm 4": Weighted, "Algorithm 5": Descent}
+    plain = of[family]()
+
+    class Mirrored:
+        name = "mirrored"
+
+        def __getattr__(self, method: str) -> Any:
+            called = getattr(plain, method)
+            if not callable(called):
+                return called
+
+            def mirrored(*args: Any, draws: Any = None, **more: Any) -> Any:
+                return called(*args, draws=None if draws is None else -draws, **more)
+
+            return mirrored
+
+    found = told(Mirrored(), family)
+    assert "the draws with a minus (the law is the same)" in found.sentence
+    assert "this is" not in found.sentence
+    assert found.equivalent == ""
+
+
+def test_what_gave_no_answer_is_not_compared() -> None:
+    class Mute(Chain):
+        def sgld_mean(self, *args: Any, **more: Any) -> Any:
+            raise ValueError("not today")
+
+    sentence = told(Mute(), "Algorithm 3").sentence
+    assert "it gave no answer to compare: sgld_mean raised ValueError" in sentence
+
+
 @pytest.mark.slow
 def test_importance_sampling_is_named_from_its_law() -> None:
     for name in ("I04", "I13", "I21"):

@@ -214,6 +214,11 @@ def test_exact_numbers_are_answers(value):
     assert ask(lambda loss, x, tau: value) == 1.5
 
 
+def test_a_number_beyond_doubles_is_a_fault_of_the_subject():
+    with pytest.raises(NotFinite, match="a number beyond double precision"):
+        ask(lambda loss, x, tau: 10**400)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_non_finite_answers_are_faults_of_the_subject(value):
     with pytest.raises(

@@ -442,6 +442,26 @@ def test_what_must_be_refused_is_refused(test: dict[str, Any]) -> None:
     assert "\n" not in sentence
 
 
+@pytest.mark.parametrize("dtype", ['["float64"]', "{}", "null"])
+def test_a_dtype_is_text(dtype: str) -> None:
+    with pytest.raises(UsageError, match="dtype must be"):
+        judged(file_of({"kl-d1-0001": 0.5}).replace('"float64"', dtype))
+
+
+def test_lists_in_lists_are_refused_or_wrong() -> None:
+    deep = file_of({"kl-d1-0001": 0.5}).replace("0.5", "[" * 900 + "0.5" + "]" * 900)
+    try:
+        code = exit_code(judged(deep))
+    except UsageError:
+        code = ExitCode.USAGE
+    assert code in (ExitCode.FAILS, ExitCode.USAGE)
+
+
+def test_a_huge_number_is_a_wrong_answer() -> None:
+    text = file_of({"kl-d1-0001": 0.5}).replace("0.5", "1e1000000")
+    assert exit_code(judged(text)) == ExitCode.FAILS
+
+
 def test_several_files_are_one_answer() -> None:
     one, two = ({name: 0.5} for name in ("kl-d1-0001", "kl-d1-0002"))
     read([("a", file_of(one)), ("b", file_of(two))], by_id())

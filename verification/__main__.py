@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shlex
 import sys
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,16 +23,13 @@ from verification.mistakes import CATALOGUE, entries, kill_table
 from verification.report import alarms, diagnoses, json_report, kills
 from verification.report.alarms import AlarmPrinter
 from verification.report.diagnoses import ConfusionPrinter, print_diagnosis
+from verification.report.html_report import as_html
 from verification.report.json_report import suite_version
+from verification.report.junit_report import as_junit
 from verification.report.kills import KillPrinter
-from verification.report.terminal import (
-    MEANING,
-    Terminal,
-    explain,
-    explain_mistake,
-    listing,
-)
-from verification.runner import ExitCode, describe, run
+from verification.report.terminal import Terminal, explain, explain_mistake, listing
+from verification.report.words import MEANING
+from verification.runner import ExitCode, Report, describe, run
 from verification.vectors import command as vectors
 
 __all__ = ["main"]
@@ -119,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
         help="return 0 although a check is inconclusive",
     )
     judge.add_argument("--json", **report)
+    judge.add_argument(
+        "--junit", metavar="FILE", help="write it there as JUnit XML, for CI"
+    )
+    judge.add_argument(
+        "--html", metavar="FILE", help="write it there as a page that needs no network"
+    )
     command("list", "list the checks")
     tell = command("explain", "say what a check claims, or what a mistake does")
     tell.add_argument(
@@ -171,8 +176,44 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _places(options: argparse.Namespace) -> dict[str, Path]:
+    """Where the reports of a run are to be written, each fit to be."""
+    wanted = {form: getattr(options, form) for form in ("json", "junit", "html")}
+    places = {k: json_report.check_path(path) for k, path in wanted.items() if path}
+    if len(set(places.values())) < len(places):
+        raise UsageError("--json, --junit and --html need a file each")
+    return places
+
+
+def _again(options: argparse.Namespace, seed: int) -> str:
+    """The command that repeats a run."""
+    words = ["verification", "run", *options.ids]
+    valued = {
+        "--subject": options.subject,
+        "--command": options.harness,
+        "--time-limit": options.time_limit,
+    }
+    for flag, value in valued.items():
+        words += [] if value is None else [flag, f"{value}"]
+    for level in options.level or ():
+        words += ["--level", level]
+    words += ["--deep"] * options.deep
+    words += ["--allow-inconclusive"] * options.allow_inconclusive
+    return shlex.join([*words, "--seed", str(seed)])
+
+
+def _write(report: Report, places: dict[str, Path], again: str) -> None:
+    now = datetime.now(UTC)
+    if "json" in places:
+        json_report.write(json_report.as_json(report), places["json"])
+    if "junit" in places:
+        json_report.write_text(as_junit(report, now), places["junit"])
+    if "html" in places:
+        json_report.write_text(as_html(report, again, now), places["html"])
+
+
 def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-    place = json_report.check_path(options.json) if options.json else None
+    places = _places(options)
     checks = [
         check
         for check in find(options.ids)
@@ -189,8 +230,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
         deep=options.deep,
         on_outcome=terminal.outcome,
     )
-    if place is not None:
-        json_report.write(json_report.as_json(report), place)
+    _write(report, places, _again(options, seed))
     terminal.footer(report)
     return int(report.exit_code)
 

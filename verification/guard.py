@@ -241,6 +241,13 @@ def answer(name: str, result: Any, values: Mapping[str, Any]) -> Any:
     )
 
 
+def _as_doubles(name: str, array: Any) -> Any:
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise NotFinite(f"{name} returned a number beyond double precision") from None
+
+
 def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> Any:
     try:
         array = np.asarray(result)
@@ -249,7 +256,7 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
             f"{name} returned {_said(result)}, which is no array: {in_one_line(exc)}"
         ) from exc
     if array.dtype.kind == "O" and all(isinstance(v, Real) for v in array.flat):
-        array = array.astype(np.float64)  # Fractions, mpmath numbers, long integers
+        array = _as_doubles(name, array)  # Fractions, mpmath numbers, long integers
     if array.dtype.kind == "c":
         raise SubjectFault(f"{name} returned complex numbers, expected real ones")
     allowed = "iu" if kind == "indices" else "iuf"

@@ -16,7 +16,7 @@ from verification.diagnosis.behaviour import behaviour
 from verification.diagnosis.fit import fit
 from verification.diagnosis.law import by_law
 from verification.diagnosis.played import READINGS
-from verification.diagnosis.questions import FAMILIES, family_of
+from verification.diagnosis.questions import FAMILIES, family_of, silent
 from verification.diagnosis.result import Diagnosis, joined, no_mapping
 from verification.diagnosis.signature import ask, signature
 from verification.errors import in_one_line
@@ -63,15 +63,21 @@ def of_family(
         return None
     asked = ask(w, family)
     wrong = bool(asked.questions) and not asked.is_right
-    if wrong:
+    mute = all(silent(answer) for answer in asked.answers)
+    if wrong and not mute:
         named, read = signature(w, asked), fit(w, asked)
         if named is not None:
             return _told(named, read)
         if read is not None:
             return read
+    if wrong:
         other = _in_other_readings(w, family)
         if other is not None:
             return other
+        if mute:
+            return no_mapping(
+                f"{family}: it gave no answer to compare: {asked.answers[0]}"
+            )
     found = behaviour(w, family)
     if found is not None:
         return found

@@ -206,9 +206,8 @@ def _chain_in_words(w: Witness, read: list[_Read], traced: bool) -> _Found | Non
         weights=rule,
     )
     subject = replace(Played(conventions=w.conventions), langevin=slip)
-    return _Found(
-        *told_of_chain(a, b, c, stale, of_output), subject, chain_for(a, b, c)
-    )
+    same = "" if stale or of_output else chain_for(a, b, c)
+    return _Found(*told_of_chain(a, b, c, stale, of_output), subject, same)
 
 
 def _scheduled(
@@ -244,7 +243,7 @@ def told_of_chain(
 ) -> tuple[str, str]:
     """Name and sentence; empty where all is right."""
     ratio = c.over(ROOT)
-    spread = f"noise variance {said(ratio.factor**2)} of eps"
+    spread = f"noise variance {said(ratio.factor**2)} of eps{_signed(ratio)}"
     if not ratio.plain:
         spread = in_words(c, ROOT, "noise of deviation", "sqrt(eps)")
     terms = [
@@ -267,13 +266,18 @@ def told_of_chain(
     return "; ".join(wrong), sentence
 
 
+def _signed(ratio: Power) -> str:
+    """What a minus before the draws means."""
+    return ", the draws with a minus (the law is the same)" if ratio.factor < 0 else ""
+
+
 def chain_for(a: Power, b: Power, c: Power) -> str:
     """The problem for which the move is right: steps, loss and variance scaled."""
     by_a, by_b, by_c = a.over(HALF), b.over(PULL), c.over(ROOT)
     if not (by_a.plain and by_b.plain and by_c.plain) or by_c.factor == 0:
         return ""
     step = by_c.factor**2
-    if by_a.factor == by_b.factor == by_c.factor == 1 or by_b.factor <= 0:
+    if by_a.factor == by_b.factor == step == 1 or by_b.factor <= 0:
         return ""
     f = scaled(by_a.factor / step, "f") if by_a.factor else "a constant loss"
     parts = [f, scaled(step / by_b.factor, "tau")]
@@ -447,7 +451,7 @@ def _descent_in_words(w: Witness, read: list[_Read]) -> _Found | None:
     further = [f"every move has {stale}"] if stale else []
     further += [of_output] if of_output else []
     name, sentence = told_of_descent(a, b, s, further)
-    return _Found(name, sentence, subject, descent_for(a, b, s))
+    return _Found(name, sentence, subject, "" if further else descent_for(a, b, s))
 
 
 def told_of_descent(
@@ -473,7 +477,7 @@ def told_of_descent(
 def _spread_in_words(s: Power) -> str:
     ratio = s.over(SPREAD)
     if ratio.plain:
-        return f"samples of variance {said(ratio.factor**2)} tau"
+        return f"samples of variance {said(ratio.factor**2)} tau{_signed(ratio)}"
     return in_words(s, SPREAD, "samples of deviation", "sqrt(tau)")
 
 
@@ -482,9 +486,9 @@ def descent_for(a: Power, b: Power, s: Power) -> str:
     by_a, by_b, by_s = a.over(SLOPE), b.over(STEP), s.over(SPREAD)
     if not (by_a.plain and by_b.plain and by_s.plain):
         return ""
-    if by_b.factor <= 0 or (by_a.factor, by_b.factor, by_s.factor) == (1, 1, 1):
-        return ""
     tau = by_s.factor**2
+    if by_b.factor <= 0 or by_a.factor == by_b.factor == tau == 1:
+        return ""
     f = (
         scaled(by_a.factor / by_b.factor / tau, "f")
         if by_a.factor
@@ -578,10 +582,9 @@ def told_of_samples(
         return "", "", ""
     same, ratio = "", s.over(SPREAD)
     if total == "sum" and of_z == 0 and centred == 1 and ratio.plain and of_f:
-        parts = [scaled(of_f, "f"), scaled(ratio.factor**2, "tau")]
-        same = "Algorithm 4 for " + " and ".join(
-            part for part in parts if part not in ("f", "tau")
-        )
+        scales = [scaled(of_f, "f"), scaled(ratio.factor**2, "tau")]
+        parts = [part for part in scales if part not in ("f", "tau")]
+        same = "Algorithm 4 for " + " and ".join(parts) if parts else ""
     sentence = ", ".join(wrong) + (f": this is {same}" if same else "")
     return "; ".join(wrong), sentence, same
 

@@ -91,7 +91,9 @@ def said(value: float) -> str:
     rounded = f"{value:.2f}"
     if abs(float(rounded) - value) <= 1e-9:
         return rounded
-    return f"{value:.4g}"
+    digits = (4, 6, 8)
+    enough = (f"{value:.{n}g}" for n in digits if abs(float(f"{value:.{n}g}") - 1) > 0)
+    return next(enough, f"{value:.4g}")
 
 
 def in_words(law: Power, right: Power, name: str, unit: str) -> str:

@@ -414,7 +414,8 @@ def _told_of_chain(
     a, b = Power(theta[0] / 2, 1.0, 0.0), Power(theta[1] / 2, 1.0, -1.0)
     c = replace(noise, factor=float(theta[2]))
     name, sentence = told_of_chain(a, b, c, "", of_output)
-    return _told(r, name, sentence, chain_for(a, b, c), left)
+    same = "" if of_output else chain_for(a, b, c)
+    return _told(r, name, sentence, same, left)
 
 
 def _told(

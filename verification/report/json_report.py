@@ -19,7 +19,15 @@ from verification.evidence.comparison import Finding, as_array
 from verification.evidence.sequential import Evidence
 from verification.runner import Report
 
-__all__ = ["as_json", "check_path", "suite_version", "write"]
+__all__ = [
+    "as_json",
+    "check_path",
+    "environment",
+    "problem",
+    "suite_version",
+    "write",
+    "write_text",
+]
 
 SCHEMA = 1
 WHOLE = 64  # longest array that is written entry by entry
@@ -34,17 +42,22 @@ def suite_version() -> str:
         return "not installed"
 
 
+def environment() -> dict[str, str]:
+    """What the run was made with."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": platform.system(),
+    }
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """The report as JSON's own types; infinities and NaN are strings."""
     return {
         "schema": SCHEMA,
         "suite": {
             "version": suite_version(),
-            "environment": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "system": platform.system(),
-            },
+            "environment": environment(),
             "self_check": len(report.self_check),
             "oracle_fault": report.oracle_fault,
             "seconds": report.seconds,
@@ -98,7 +111,7 @@ def _finding(finding: Finding | None, case: Any) -> dict[str, Any] | None:
     return {
         "what": finding.what,
         "case": case.label,
-        "problem": _problem(case),
+        "problem": problem(case),
         "relation": finding.relation,
         "measured": _plain(finding.measured),
         "expected": _plain(finding.expected),
@@ -125,13 +138,13 @@ def _sequential(case: Any, test: Evidence) -> dict[str, Any]:
     }
 
 
-def _problem(case: Any) -> dict[str, Any] | None:
+def problem(case: Any) -> dict[str, Any] | None:
     """The loss, x, tau and what else is given, enough to compute a case again."""
     if not hasattr(getattr(case, "loss", None), "to_json"):
         return None
     more = {k: v for k, v in case.more.items() if _is_plain(v)}
-    problem = {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
-    return problem | {"given": json.loads(json.dumps(more, default=_listed))}
+    data = {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
+    return data | {"given": json.loads(json.dumps(more, default=_listed))}
 
 
 def _is_plain(value: Any) -> bool:
@@ -199,9 +212,22 @@ def write(data: dict[str, Any], place: Path) -> None:
         If it cannot be written after all.
     """
     text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(text + "\n", place)
+
+
+def write_text(text: str, place: Path) -> None:
+    """Write a report of any form; at no moment is there half of one under its name.
+
+    Lone surrogates, which UTF-8 has no bytes for, are written as JSON writes them.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written after all.
+    """
     draft = _draft(place)
     try:
-        draft.write_text(text + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(draft, place)
     except OSError as exc:
         raise UsageError(f"cannot write the report to {place}: {exc.strerror}") from exc

@@ -160,7 +160,8 @@ class Terminal:
         if outcome.first is None:
             return
         for name, value in details(outcome, outcome.first):
-            self.paragraph(f"           {name:10}", value)
+            more = "; the loss as data in --json" if name == "at" else ""
+            self.paragraph(f"           {name:10}", value + more)
 
     def paragraph(self, head: str, text: str) -> None:
         """Print a text behind a head, wrapped to the width."""

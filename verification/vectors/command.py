@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from verification.mistakes import CATALOGUE
-from verification.report.terminal import MEANING, Terminal
+from verification.report.terminal import Terminal
+from verification.report.words import MEANING
 from verification.runner import ExitCode
 from verification.vectors import FOLDER
 from verification.vectors.export import TEMPLATE, export

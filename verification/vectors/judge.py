@@ -97,7 +97,7 @@ def _parsed(name: str, text: str) -> dict[str, Any]:
         )
     if data["answersVersion"] != 1 or isinstance(data["answersVersion"], bool):
         raise UsageError(f"{name}: answersVersion must be 1")
-    if data["dtype"] not in UNIT_ROUNDOFF:
+    if not isinstance(data["dtype"], str) or data["dtype"] not in UNIT_ROUNDOFF:
         raise UsageError(f"{name}: dtype must be 'float64' or 'float32'")
     if not isinstance(data["subject"], str) or not isinstance(data["answers"], list):
         raise UsageError(f"{name}: subject must be text, answers a list")
@@ -127,9 +127,16 @@ def _take(name: str, entry: Any, known: set[str], answers: Answers) -> None:
         answers.outputs[tc_id] = _numbers(output)
     except ValueError as exc:
         raise UsageError(f"{name}: {tc_id}: {exc}") from None
+    except RecursionError:
+        raise UsageError(f"{name}: {tc_id}: lists stand too deep in lists") from None
     decimals = [v for v in flat(output) if isinstance(v, Decimal) and v.is_finite()]
-    most = max((len(v.normalize().as_tuple().digits) for v in decimals), default=0)
+    most = max((len(_significant(v)) for v in decimals), default=0)
     answers.digits = max(answers.digits, most)
+
+
+def _significant(value: Decimal) -> str:
+    """The digits of a number, without zeros at either end."""
+    return "".join(map(str, value.as_tuple().digits)).strip("0")
 
 
 def _numbers(value: Any) -> Any:
