@@ -275,19 +275,11 @@ def _publish(
 ) -> None:
     """The table, printed and in a file, and the figures of one name."""
     found = {
-        reading: [
-            reproduction.Found(same[0], tuple(map(_history(options.out), same)))
-            for same in zip(*of_seeds, strict=True)
-        ]
+        reading: reproduction.gathered(of_seeds, options.out)
         for reading, of_seeds in readings.items()
     }
-    seconds = {
-        one.curve.setting.slug: checkpoints.seconds_per_update(
-            checkpoints.Place(options.out, one.curve.setting).record
-        )
-        for curves in found.values()
-        for one in curves
-    }
+    every = [one for curves in found.values() for one in curves]
+    seconds = reproduction.seconds_of(every, options.out)
     text = reproduction.document(name, found, seconds)
     table = options.out / f"{name}.md"
     table.write_text(text, encoding="utf-8", newline="\n")
@@ -300,15 +292,6 @@ def _publish(
         print(text)
     for file in files:
         print(file)
-
-
-def _history(
-    folder: Path,
-) -> Callable[[reproduction.Curve], checkpoints.History]:
-    def read(curve: reproduction.Curve) -> checkpoints.History:
-        return checkpoints.read(checkpoints.Place(folder, curve.setting).record)
-
-    return read
 
 
 # --- fetch ----------------------------------------------------------------------------

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refimpl.experiments import checkpoints
-from refimpl.experiments.checkpoints import History
+from refimpl.experiments.checkpoints import Place
 from refimpl.experiments.reproduction import (
     EXPERIMENTS,
     NAMES,
@@ -19,9 +18,10 @@ from refimpl.experiments.reproduction import (
     curves,
     document,
     drops,
+    gathered,
     rms_gap,
+    seconds_of,
 )
-from refimpl.experiments.settings import Setting
 from refimpl.output_laws import sgld_walk
 from refimpl.schedules import Harmonic, steps
 
@@ -33,22 +33,9 @@ SEEDS = range(5)
 
 
 @cache
-def read(setting: Setting) -> History:
-    return checkpoints.read(place(setting).record)
-
-
-def place(setting: Setting) -> checkpoints.Place:
-    return checkpoints.Place(RECORDS, setting)
-
-
-@cache
 def every(name: str, reading: str) -> list[Found]:
     """The curves of a table or figure, from the records."""
-    of_seeds = [curves(name, reading, seed) for seed in SEEDS]
-    return [
-        Found(same[0], tuple(read(one.setting) for one in same))
-        for same in zip(*of_seeds, strict=True)
-    ]
+    return gathered([curves(name, reading, seed) for seed in SEEDS], RECORDS)
 
 
 def found(reading: str) -> dict[str, Found]:
@@ -76,12 +63,8 @@ def spread(values: np.ndarray) -> str:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_tables_are_made_from_the_records(name: str) -> None:
     readings = {reading: every(name, reading) for reading in SHOWN[name]}
-    seconds: dict[str, float | None] = {}
-    if name == "table-2":
-        first = [one.curve.setting for rows in readings.values() for one in rows]
-        seconds = {
-            one.slug: checkpoints.seconds_per_update(place(one).record) for one in first
-        }
+    rows = [one for found in readings.values() for one in found]
+    seconds = seconds_of(rows, RECORDS)
     shown = (RECORDS / f"{name}.md").read_text(encoding="utf-8")
     assert shown == document(name, readings, seconds)
 
@@ -95,7 +78,7 @@ def test_the_page_shows_every_figure(name: str) -> None:
 
 def test_nothing_is_kept_for_nothing() -> None:
     used = {
-        place(one.setting).record.name
+        Place(RECORDS, one.setting).record.name
         for name, readings in SHOWN.items()
         for reading in readings
         for seed in SEEDS

@@ -11,6 +11,7 @@ The files do not depend on the day, the fonts of the machine or the order of rec
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from refimpl.experiments.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -176,26 +178,54 @@ def draw(
     ImportError
         If matplotlib is absent.
     """
+    chosen = [record for record in records if record.algorithm == algorithm]
+    if not chosen:
+        raise InvalidParameter(f"there are no records of {algorithm!r} to draw")
+    title, panels = _FIGURES[algorithm]
+    key = _KEY.format(n=chosen[0].repetitions)
+    with sheet((8.4, 10.2), title, key) as figure:
+        experiments = Experiments(chosen)
+        for axes, panel in zip(figure.subplots(3, 2).flat, panels, strict=True):
+            panel(axes, experiments)
+        return save(figure, folder, f"accuracy-{algorithm}", formats)
+
+
+@contextmanager
+def sheet(
+    size: tuple[float, float],
+    title: str,
+    key: str,
+    *,
+    title_size: float = 12,
+) -> Iterator["Figure"]:
+    """An empty figure with a title and a key, in the look that it has within.
+
+    Parameters
+    ----------
+    size : tuple of float
+        In inches.
+    title, key : str
+    title_size : float
+        In points.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is absent.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    chosen = [record for record in records if record.algorithm == algorithm]
-    if not chosen:
-        raise InvalidParameter(f"there are no records of {algorithm!r} to draw")
-    title, panels = _FIGURES[algorithm]
     with rc_context(LOOK):
         layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08)
-        figure = Figure(figsize=(8.4, 10.2), layout=layout)
+        figure = Figure(figsize=size, layout=layout)
         FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
-        key = _KEY.format(n=chosen[0].repetitions)
-        figure.supxlabel(key, x=0.012, ha="left", fontsize=8, color=GREY)
-        experiments = Experiments(chosen)
-        for axes, panel in zip(figure.subplots(3, 2).flat, panels, strict=True):
-            panel(axes, experiments)
-        return save(figure, folder, f"accuracy-{algorithm}", formats)
+        left: dict[str, Any] = {"x": 0.012, "ha": "left"}
+        figure.suptitle(title, fontsize=title_size, fontweight="bold", **left)
+        figure.supxlabel(key, fontsize=8, color=GREY, **left)
+        yield figure
 
 
 def save(figure: Any, folder: Path, name: str, formats: Iterable[str]) -> list[Path]:

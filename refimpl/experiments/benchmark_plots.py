@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from refimpl.experiments.accuracy_plots import GREY, LOOK, STYLES, save
+from refimpl.experiments.accuracy_plots import STYLES, save, sheet
 from refimpl.experiments.benchmark import GROWTH_BASE, PLAIN, SPAN, Timing
 
 LABELS = {"sgld": "SGLD", "is": "importance sampling", "hr": "Robbins-Monro"}
@@ -29,20 +29,9 @@ def draw(
     ImportError
         If matplotlib is absent.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    with rc_context(LOOK):
-        figure = Figure(
-            figsize=(8.4, 6.2), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08)
-        )
-        FigureCanvasAgg(figure)
-        title = "One weight update: run on what the minibatch spans, and plain"
-        figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
-        key = f"Solid: in span. Dotted, hollow: plain. Both compiled; {GROWTH_BASE}."
-        figure.supxlabel(key, x=0.012, ha="left", fontsize=8, color=GREY)
+    title = "One weight update: run on what the minibatch spans, and plain"
+    key = f"Solid: in span. Dotted, hollow: plain. Both compiled; {GROWTH_BASE}."
+    with sheet((8.4, 6.2), title, key) as figure:
         panels = list(figure.subplots(2, 3).flat)
         for axes, (axis, timings) in zip(panels, growth.items(), strict=False):
             for (method, label), style in zip(LABELS.items(), STYLES, strict=False):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from refimpl.arrays import Array
-from refimpl.experiments.accuracy_plots import GREY, LOOK, STYLES, Style, save
+from refimpl.experiments.accuracy_plots import STYLES, Style, save, sheet
 from refimpl.experiments.reproduction import EXPERIMENTS, TABLE_1, UPDATES, Found
 
 if TYPE_CHECKING:
@@ -52,24 +52,14 @@ def draw(
     ImportError
         If matplotlib is absent.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     panels: dict[str, list[Found]] = {}
     for one in found:
         panels.setdefault(one.curve.panel, []).append(one)
     columns = min(len(panels), _COLUMNS)
     rows = -(-len(panels) // columns)
     size = (7.2, 4.6) if len(panels) == 1 else (3.9 * columns, 3.3 * rows + 0.6)
-    with rc_context(LOOK):
-        layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08)
-        figure = Figure(figsize=size, layout=layout)
-        FigureCanvasAgg(figure)
-        title = f"{EXPERIMENTS[name].title}  ({reading})"
-        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
-        figure.supxlabel(_key(name, found), x=0.012, ha="left", fontsize=8, color=GREY)
+    title = f"{EXPERIMENTS[name].title}  ({reading})"
+    with sheet(size, title, _key(name, found), title_size=11) as figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for axes, (panel, members) in zip(grid.flat, panels.items(), strict=False):
             _panel(axes, panel, members, paper=name == _WITH_TABLE_1)

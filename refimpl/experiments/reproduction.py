@@ -23,14 +23,21 @@ improved
     the conditional mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from refimpl.arrays import Array
-from refimpl.experiments.checkpoints import COMPLETE, History
+from refimpl.experiments.checkpoints import (
+    COMPLETE,
+    History,
+    Place,
+    read,
+    seconds_per_update,
+)
 from refimpl.experiments.settings import METHODS, Method, Setting, of_section_6
 
 NAMES = {"sgd": "SGD", "is": "IS", "sgld": "SGLD", "hr": "HR"}
@@ -323,6 +330,27 @@ class Found:
     def endings(self) -> list[str]:
         """Why seeds ended early, where they did."""
         return [one.ended for one in self.histories if one.ended != COMPLETE]
+
+
+def gathered(of_seeds: Sequence[Sequence[Curve]], folder: Path) -> list[Found]:
+    """What the finished records of a folder say of some curves.
+
+    Parameters
+    ----------
+    of_seeds : sequence of sequence of Curve
+        For each seed what `curves` gives.
+    folder : Path
+    """
+    return [
+        Found(same[0], tuple(read(Place(folder, one.setting).record) for one in same))
+        for same in zip(*of_seeds, strict=True)
+    ]
+
+
+def seconds_of(found: Iterable[Found], folder: Path) -> dict[str, float | None]:
+    """Per update of the first seed, by its setting's slug; None if nobody knows."""
+    settings = [one.curve.setting for one in found]
+    return {one.slug: seconds_per_update(Place(folder, one).record) for one in settings}
 
 
 def drops(values: Array) -> tuple[float, float]:

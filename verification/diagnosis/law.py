@@ -164,16 +164,23 @@ class Blurred:
         more = self.blur**2 * np.eye(len(self.law.mean))
         return Gaussian(self.law.mean, self.law.covariance + more)
 
+    def _whitened(self, outputs: Array) -> tuple[Array, Array]:
+        """Standard normals (n, d) for outputs of the law, and its Cholesky factor.
+
+        Not `Gaussian.whiten`, which refuses a law as narrow as a blur.
+        """
+        factor = np.linalg.cholesky(self.total.covariance).astype(np.float64)
+        u = np.linalg.solve(factor, (outputs - self.total.mean).T).T
+        return np.asarray(u, dtype=np.float64), factor
+
     def log_likelihood(self, outputs: Array) -> float:
         """Of outputs (n, d), up to a constant that all laws share."""
-        factor = np.linalg.cholesky(self.total.covariance)
-        u = np.linalg.solve(factor, (outputs - self.total.mean).T)
-        return float(-0.5 * (u**2).sum() - u.shape[1] * np.log(np.diag(factor)).sum())
+        u, factor = self._whitened(outputs)
+        return float(-0.5 * (u**2).sum() - len(u) * np.log(np.diag(factor)).sum())
 
     def against(self, outputs: Array) -> float:
         """Log evidence against it, from outputs of its own or not."""
-        factor = np.linalg.cholesky(self.total.covariance)
-        u = np.linalg.solve(factor, (outputs - self.total.mean).T).T
+        u, _ = self._whitened(outputs)
         processes = (
             e_values.location_scale(u),
             e_values.serial(u),
@@ -183,12 +190,11 @@ class Blurred:
 
     def chance(self, outputs: Array) -> float:
         """The probability of whitened outputs as far off in mean or size, at most."""
-        factor = np.linalg.cholesky(self.total.covariance)
-        u = np.linalg.solve(factor, (outputs - self.total.mean).T)
-        d, n = u.shape
+        u, _ = self._whitened(outputs)
+        n, d = u.shape
         size = chi2(n * d)
         of_size = 2 * min(size.cdf((u**2).sum()), size.sf((u**2).sum()))
-        of_mean = chi2(d).sf(n * (u.mean(axis=1) ** 2).sum())
+        of_mean = chi2(d).sf(n * (u.mean(axis=0) ** 2).sum())
         return float(2 * min(of_size, of_mean))
 
     def same(self, other: Blurred) -> bool:

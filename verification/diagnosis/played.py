@@ -21,7 +21,7 @@ from verification.mistakes._training import Loop
 from verification.mistakes.importance import Importance
 from verification.mistakes.langevin import Langevin
 from verification.mistakes.networks import Dense
-from verification.mistakes.robbins_monro import RobbinsMonro
+from verification.mistakes.robbins_monro import RobbinsMonro, padded
 from verification.subject import CONVENTIONS
 from verification.truth import closed_forms as cf
 from verification.truth.carriers import Double
@@ -218,9 +218,7 @@ class Played:
         """The states of Algorithm 5: (n, J + 1, d); missing ones repeat the last."""
         rng = np.random.default_rng(seed)
         of = (loss, x, tau, step_sizes, inner_samples, start, draws, n, rng)
-        states = self._descended(*of)
-        there = np.arange(len(step_sizes) + 1).clip(max=states.shape[1] - 1)
-        return states[:, there]
+        return padded(self._descended(*of), len(step_sizes) + 1)
 
     # --- whole runs
 

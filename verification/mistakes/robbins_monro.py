@@ -34,6 +34,11 @@ def recovered(a: Any) -> tuple[float, float]:
     return float(a[0]), float(np.log2(a[0] / a[1])) if len(a) > 1 else 1.0
 
 
+def padded(states: Array, count: int) -> Array:
+    """The first of states (n, K, d), as many; missing ones repeat the last."""
+    return states[:, np.arange(count).clip(max=states.shape[1] - 1)]
+
+
 @dataclass(frozen=True)
 class Move:
     """What is at hand at one move of n runs.
@@ -178,9 +183,7 @@ class RobbinsMonro:
         """`robbins_monro_trace` as this makes it; missing states repeat the last."""
         rng = np.random.default_rng(seed)
         of = (loss, x, tau, step_sizes, inner_samples, start, draws, n, rng)
-        states = self.states(*of)
-        there = np.arange(len(step_sizes) + 1).clip(max=states.shape[1] - 1)
-        return states[:, there]
+        return padded(self.states(*of), len(step_sizes) + 1)
 
     def project(
         self,
