@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +39,9 @@ LEVELS = (0.2, 0.1, 0.05, 0.01)
 
 DOUBT = 1e-3
 """A rate above its nominal level is a fault if this improbable."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""By which a linear algebra library is told, when it is loaded, how many to use."""
 
 Progress = Callable[[int, int], None]
 
@@ -224,8 +228,26 @@ def _samples(sessions: list[str]) -> Iterator[Sample]:
     if not sessions:
         return
     workers = min(os.cpu_count() or 1, len(sessions))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
         yield from pool.map(_sample, sessions, chunksize=4)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start meanwhile do not wait in turns for one another's cores."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _sample(session: str) -> Sample:
