@@ -266,6 +266,14 @@ def test_the_paper_has_no_numbers_for_other_data() -> None:
     assert cells(text, "SGD")[0] == ["0.300", "", "", "", "", "", ""]
 
 
+def test_a_run_too_short_for_table_1_has_no_gap() -> None:
+    setting = of_section_6("sgd")
+    one = Found(Curve("", "SGD", setting), (history(setting, [0.1]),))
+    text = document("table-1", {"printed": [one]}, {})
+    assert cells(text, "all four") == [[""] * 7]
+    assert "nan" not in text
+
+
 def test_table_2_in_markdown(tmp_path: Path) -> None:
     every = found("table-2")
     slugs = [one.curve.setting.slug for one in every]

@@ -346,7 +346,8 @@ def read(path: Path) -> History:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidParameter(
-            f"{path} is no record of a training run by this version"
+            f"{path} is no record of a training run by this version: begin anew with "
+            "--force, or move it away"
         ) from error
 
 

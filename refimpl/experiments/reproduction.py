@@ -481,7 +481,8 @@ def table_1(found: Sequence[Found]) -> str:
 def _gaps(found: Sequence[Found]) -> list[str]:
     if found[0].curve.setting.data != "mnist":
         return ["", ""]
-    return [f"{rms_gap(found, name):.3f}" for name in ("accuracy", "accuracy_of_all")]
+    gaps = [rms_gap(found, name) for name in ("accuracy", "accuracy_of_all")]
+    return ["" if np.isnan(gap) else f"{gap:.3f}" for gap in gaps]
 
 
 def table_2(found: Sequence[Found], seconds: Mapping[str, float | None]) -> str:
