@@ -19,13 +19,18 @@ project = "local-entropy-oracle"
 copyright = "the authors of local-entropy-oracle"  # noqa: A001  (Sphinx's name)
 version = release = installed_version("local-entropy-oracle")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 root_doc = "index"
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
+
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
