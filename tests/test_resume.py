@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 
 from refimpl import sgd as sgd_module
-from refimpl.errors import InvalidParameter, MissingExtra
+from refimpl.errors import InvalidParameter, MissingData, MissingExtra
 from refimpl.experiments import checkpoints
 from refimpl.experiments.checkpoints import Checkpoint, Interrupted, Place, read, train
 from refimpl.experiments.data import Data, Split, load
 from refimpl.experiments.settings import Setting, of_section_6
 from refimpl.experiments.training import Training
+from refimpl.experiments.workers import train_all
 
 pytest.importorskip("sklearn")
 pytest.importorskip("threadpoolctl")
+pytest.importorskip("filelock")
 
 SMALL: dict[str, Any] = {"data": "digits", "sizes": (64, 8, 10), "evaluate_every": 2}
 RUNS = [
@@ -177,7 +179,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.npz"))
     with pytest.raises(AssertionError):
         train(RUNS[0], unread, tmp_path, force=True)
-    assert not record.exists()
+    assert record.exists()  # nothing is removed for a run that cannot begin
 
 
 def test_a_checkpoint_is_whole_or_not_there(
@@ -242,8 +244,53 @@ def test_a_checkpoint_never_runs_what_it_holds(tmp_path: Path) -> None:
         Checkpoint.load(file)
 
 
-def test_without_threadpoolctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+# --- two at once
+
+
+def test_two_runs_do_not_write_one_record(tmp_path: Path) -> None:
+    """The second is refused, with and without force, and the first goes on."""
+    setting, refused = RUNS[0], []
+
+    def meanwhile(k: int) -> bool:
+        for force in (False, True):
+            with pytest.raises(InvalidParameter, match="another process is writing"):
+                train(setting, digits, tmp_path, force=force)
+            with pytest.raises(InvalidParameter, match="another process is writing"):
+                train_all([RUNS[2], setting], tmp_path, force=force)
+        refused.append(k)
+        return k == 3
+
+    record = train(RUNS[2], digits, tmp_path)  # must survive the second's --force
+    with pytest.raises(Interrupted):
+        train(setting, digits, tmp_path, watch=meanwhile)
+    assert refused == [1, 2, 3]
+    assert record.exists()
+    assert not list(tmp_path.glob("*.lock"))
+    assert train(setting, digits, tmp_path).read_bytes() == whole(
+        setting, tmp_path / "whole"
+    )
+
+
+def test_a_lock_that_was_left_holds_nobody_up(tmp_path: Path) -> None:
+    """As a kill leaves it: the file is there, and nobody holds it."""
+    lock = Place(tmp_path, RUNS[0]).record.with_suffix(".lock")
+    lock.touch()
+    train(RUNS[0], digits, tmp_path)
+    assert not lock.exists()
+
+
+def test_nothing_is_left_by_a_run_that_cannot_begin(tmp_path: Path) -> None:
+    with pytest.raises(MissingData):
+        train_all([replace(RUNS[0], data="mnist", sizes=(784, 10))], tmp_path / "new",
+                  data_folder=tmp_path)  # fmt: skip
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("absent", ["threadpoolctl", "filelock"])
+def test_without_an_extra(
+    tmp_path: Path, absent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingExtra, match="the extra `experiments`"):
         train(RUNS[0], digits, tmp_path)
 

@@ -9,7 +9,8 @@ A checkpoint is written beside it every few seconds: k, x_k, the chain's last st
 where the setting needs it, and how long the record was.  It takes its name when it is
 whole.  So a run may be killed at any moment: the record is cut to the checkpoint's
 length and goes on.  Seconds per update are kept in the checkpoint, and in the end in a
-file of their own.
+file of their own.  While somebody writes them all are locked, by a file that goes with
+the last of them.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -29,13 +30,12 @@ import numpy as np
 
 from refimpl import __version__
 from refimpl.arrays import Array
-from refimpl.errors import InvalidParameter, NonFinite, RefimplError
+from refimpl.errors import InvalidParameter, MissingExtra, NonFinite, RefimplError
 from refimpl.experiments.data import Data
 from refimpl.experiments.records import partial
 from refimpl.experiments.settings import Setting
 from refimpl.experiments.threads import one_blas_thread
 from refimpl.experiments.training import Evaluation, State, Training
-from refimpl.sgld import Langevin
 
 SCHEMA = 1
 PAUSE = 5.0
@@ -83,6 +83,41 @@ class Place:
         """Whether there is nothing left to run."""
         return self.record.exists()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one who writes these files; made anew with their folder.
+
+        Raises
+        ------
+        InvalidParameter
+            If another process, or thread, is.
+        MissingExtra
+            If filelock is absent.
+        OSError
+            If the folder cannot be written.
+        """
+        try:
+            from filelock import FileLock, Timeout
+        except ImportError as error:
+            raise MissingExtra(
+                "keeping two runs out of one folder needs filelock, which the extra "
+                '`experiments` brings: pip install "local-entropy-oracle[experiments]"'
+            ) from error
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self._file("lock")
+        try:
+            with FileLock(file, blocking=False):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows removes it on release
+                        file.unlink()
+        except Timeout as error:
+            raise InvalidParameter(
+                f"another process is writing {self.growing}: wait for it, or choose "
+                "another folder"
+            ) from error
+
     def tidy(self) -> None:
         """Remove what a finished run needs no more."""
         self.checkpoint.unlink(missing_ok=True)
@@ -108,8 +143,8 @@ class Checkpoint:
     ----------
     k : int
     x : ndarray, shape (d,)
-    last : ndarray, shape (d,), or empty
-        The chain's last state, if the next update starts there.
+    last : ndarray, one axis
+        What else the next update needs: the chain's last state, if it starts there.
     length : int
         Bytes of the record that belong to it.
     seconds : ndarray, shape (k,)
@@ -223,19 +258,21 @@ def train(
     Interrupted
         If `watch` stopped it.
     InvalidParameter
-        If the data do not fit, or files of other versions or data are in the way.
+        If the data do not fit, files of other versions or data are in the way, or
+        another process is writing them.
     MissingExtra
-        If threadpoolctl is absent.
+        If threadpoolctl or filelock is absent.
     OSError
         If a file cannot be written.
     """
     place = Place(folder, setting)
-    if force:
-        place.forget()
-    if not place.is_finished:
-        folder.mkdir(parents=True, exist_ok=True)
-        with one_blas_thread():
-            _Run(place, data(), watch, pause).go()
+    if force or not place.is_finished:
+        found = data()  # or the exception that leaves all as it was
+        with place.alone(), one_blas_thread():
+            if force:
+                place.forget()
+            if not place.is_finished:
+                _Run(place, found, watch, pause).go()
     place.tidy()
     return place.record
 
@@ -248,11 +285,11 @@ class _Run:
     data: Data
     watch: Callable[[int], bool]
     pause: float
-    training: Training = field(init=False)
+    training: Any = field(init=False)
     seconds: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.training = Training(self.place.setting, self.data)
+        self.training = _training(self.place.setting, self.data)
 
     def go(self) -> None:
         """From where the files stand to the end."""
@@ -264,7 +301,7 @@ class _Run:
                 self.seconds = []
                 out.write(head + _line(asdict(self.training.evaluate(state))))
             else:
-                state = _state(kept)
+                state = self.training.resumed(kept.k, kept.x, kept.last)
                 self.seconds = list(kept.seconds)
             out.write(_line(self._updates(state, out)))
             _settle(out)
@@ -299,11 +336,16 @@ class _Run:
     def _save(self, state: State, out: IO[bytes]) -> None:
         """The record first: a checkpoint must not speak of lines that are not there."""
         _settle(out)
-        warm = self.place.setting.start == "previous"
-        last = state.info.last if warm and state.info is not None else np.empty(0)
-        seconds = np.array(self.seconds)
-        here = Checkpoint(state.k, state.x, last, out.tell(), seconds)
+        kept, seconds = self.training.kept(state), np.array(self.seconds)
+        here = Checkpoint(state.k, state.x, kept, out.tell(), seconds)
         here.save(self.place.checkpoint)
+
+
+def _training(setting: Any, data: Data) -> Any:
+    """What runs a setting: settings of other experiments than Section 6's say it."""
+    if hasattr(setting, "training"):
+        return setting.training(data)
+    return Training(setting, data)
 
 
 def header(setting: Setting, data: Data) -> bytes:
@@ -321,8 +363,10 @@ def header(setting: Setting, data: Data) -> bytes:
     return _line(values)
 
 
-def read(path: Path) -> History:
-    """The history in a finished record.
+def read(
+    path: Path, setting: Any = Setting, evaluation: Any = Evaluation
+) -> History:
+    """The history in a finished record; of another experiment, with its two classes.
 
     Raises
     ------
@@ -335,13 +379,11 @@ def read(path: Path) -> History:
         head, *rows, end = map(json.loads, path.read_bytes().splitlines())
         if head["schema"] != SCHEMA:
             raise KeyError(head["schema"])
-        for row in rows:
-            row["spread"] = tuple(row["spread"])
         return History(
-            Setting.of_record(head["setting"]),
+            setting.of_record(head["setting"]),
             head["versions"],
             tuple(head["data_warnings"]),
-            tuple(Evaluation(**row) for row in rows),
+            tuple(evaluation.of_record(row) for row in rows),
             end["ended"],
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -374,11 +416,6 @@ def _resumable(place: Place, head: bytes) -> Checkpoint | None:
                 "compute other bits: finish it with these, or begin anew with --force"
             )
     return kept
-
-
-def _state(kept: Checkpoint) -> State:
-    info = Langevin(kept.last, 0) if kept.last.size else None
-    return State(kept.k, kept.x, info)
 
 
 @contextmanager

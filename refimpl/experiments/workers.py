@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Thread
@@ -69,15 +69,28 @@ def train_all(
     RefimplError, OSError
         As `refimpl.experiments.checkpoints.train`.
     """
-    for one in settings:
-        if force:
-            Place(folder, one).forget()
+    if force:
+        _forget(settings, folder, data_folder)
     longest_first = sorted(settings, key=lambda one: -one.work(one.total))
     if jobs == 1 or len(settings) == 1:
         for one in longest_first:
             _train(one, folder, data_folder, watch)
     else:
         _side_by_side(longest_first, folder, data_folder, jobs, watch)
+
+
+def _forget(
+    settings: Sequence[Setting], folder: Path, data_folder: Path | None
+) -> None:
+    """All files of all runs, or none, if data are missing or somebody writes one."""
+    for name in {one.data for one in settings}:
+        _data(name, data_folder)
+    places = [Place(folder, one) for one in settings]
+    with ExitStack() as held:
+        for place in places:
+            held.enter_context(place.alone())
+        for place in places:
+            place.forget()
 
 
 def _train(
