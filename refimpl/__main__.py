@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
-from refimpl.errors import InvalidParameter, MissingExtra
+from refimpl.errors import InvalidParameter, MissingData, MissingExtra
 from refimpl.experiments import (
     accuracy,
     accuracy_plots,
@@ -542,8 +542,11 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(str(failure), failure.code)
     except MissingExtra as error:
         return _complain(str(error), ExitCode.ABSENT)
-    except (InvalidParameter, OSError) as error:
+    except (InvalidParameter, MissingData) as error:
         return _complain(str(error), ExitCode.USAGE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}", ExitCode.USAGE)
     except KeyboardInterrupt:
         return _complain("interrupted", ExitCode.INTERRUPTED)
     return int(ExitCode.DONE)

@@ -50,6 +50,17 @@ def fails(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
     return code, said.err
 
 
+def test_a_folder_that_cannot_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's reason and the name, without its number."""
+    file = tmp_path / "file"
+    file.touch()
+    for out, why in ((file, "File exists"), (file / "in", "Not a directory")):
+        code, said = fails([*QUICK, "--out", str(out)], capsys)
+        assert (code, said) == (2, f"refimpl: {out}: {why}\n")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands write, with no MNIST anywhere."""
