@@ -7,7 +7,7 @@ Floors, from the ground up; imports run downwards only:
 2. `regularised`, `output_laws`, `span`
 3. `exact`, `sgld`, `importance`, `robbins_monro`, `heat_sgd`
 4. `two_step`, `sgd`, `diagnostics`
-5. `experiments`
+5. `multiscale`, `experiments`
 6. `__main__`
 """
 

@@ -40,10 +40,10 @@ FLOORS = (
     {"regularised", "output_laws", "span"},
     {"exact", "sgld", "importance", "robbins_monro", "heat_sgd"},
     {"two_step", "sgd", "diagnostics"},
-    {"experiments"},
+    {"multiscale", "experiments"},
     {"__main__"},
 )
-SIDEWAYS = (0, 1)
+SIDEWAYS = (0, 1, 5)
 ALLOWED_RANDOM = {"Generator", "SeedSequence", "default_rng", "BitGenerator"}
 ALLOWED_RANDOM |= {"PCG64", "SFC64"}
 #: The second does what users do, to be compared with.

@@ -1,0 +1,1 @@
+"""Entropic regularisation at several levels, each with a temperature of its own."""
