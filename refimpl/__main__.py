@@ -17,11 +17,18 @@ from refimpl.experiments import (
     benchmark_plots,
     checkpoints,
     data,
+    exact_figures,
+    exact_plots,
     fetch,
     figures,
+    multilevel,
+    multilevel_bias,
+    multilevel_plots,
+    multilevel_reproduction,
     records,
     reproduction,
     settings,
+    threads,
     workers,
 )
 
@@ -202,7 +209,22 @@ def _run(
 
 def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "name", choices=[*reproduction.EXPERIMENTS, "all"], help="of the paper"
+        "name",
+        choices=[
+            *exact_figures.FIGURES,
+            *reproduction.EXPERIMENTS,
+            *_MULTILEVEL,
+            "all",
+        ],
+        help="of the paper, and the phase diagram of both regularisations; all: of "
+        f"Section 6. {', '.join(exact_figures.FIGURES)} and multilevel-bias are exact, "
+        "need no data and heed --out and --format alone. multilevel: the published "
+        "experiment of multilevel Metropolis, scaled down unless --published",
+    )
+    command.add_argument(
+        "--published",
+        action="store_true",
+        help="multilevel: all images and all 40,000 outer steps, for hours",
     )
     command.add_argument(
         "--reading",
@@ -223,9 +245,8 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--updates",
         type=_whole("a number of updates", 1),
-        default=500,
         metavar="N",
-        help="weight updates (default: 500)",
+        help="weight updates (default: 500), or outer steps of multilevel",
     )
     command.add_argument(
         "--jobs",
@@ -245,6 +266,14 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
+    if options.published and (options.name, options.data) != ("multilevel", "mnist"):
+        raise _Failure("--published is of multilevel on mnist alone: leave it out")
+    if options.name in exact_figures.FIGURES:
+        _reproduce_exactly(options)
+        return
+    if options.name in _MULTILEVEL:
+        _MULTILEVEL[options.name](options)
+        return
     everything = options.name == "all"
     names = list(reproduction.EXPERIMENTS) if everything else [options.name]
     if any(name.startswith("figure") for name in names):
@@ -253,7 +282,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     plan = {
         (name, reading): [
             reproduction.curves(
-                name, reading, seed, data=options.data, updates=options.updates
+                name, reading, seed, data=options.data, updates=options.updates or 500
             )
             for seed in range(options.seeds)
         ]
@@ -266,6 +295,18 @@ def _reproduce(options: argparse.Namespace) -> None:
     _run(list(wanted), options, options.jobs)
     for name in names:
         _publish(name, {r: plan[name, r] for r in readings}, options)
+
+
+def _reproduce_exactly(options: argparse.Namespace) -> None:
+    """The record, the table and the figure of a name that needs no training."""
+    _require_matplotlib()
+    name, out = options.name, options.out
+    out.mkdir(parents=True, exist_ok=True)
+    found = exact_figures.record(name)
+    files = exact_figures.write(name, found, out)
+    files += exact_plots.draw(name, found, out, options.format or ["svg"])
+    for file in files:
+        print(file)
 
 
 def _publish(
@@ -292,6 +333,76 @@ def _publish(
         print(text)
     for file in files:
         print(file)
+
+
+def _reproduce_multilevel(options: argparse.Namespace) -> None:
+    """The published experiment of multilevel Metropolis: table and figure."""
+    _require_matplotlib()
+    chosen: list[Any] = list(
+        multilevel_reproduction.settings(
+            whole=options.published,
+            data=options.data,
+            seeds=options.seeds,
+            rounds=options.updates,
+        )
+    )
+    _announce(chosen, options)
+    _run(chosen, options, options.jobs)
+    found = multilevel_reproduction.gathered(chosen, options.out)
+    text = multilevel_reproduction.document(found)
+    table = options.out / "multilevel.md"
+    table.write_text(text, encoding="utf-8", newline="\n")
+    print(text)
+    for sentence in multilevel_reproduction.timings(found):
+        print(sentence)
+    drawn = multilevel_plots.draw(found, options.out, options.format or ["svg"])
+    for file in [table, *drawn]:
+        print(file)
+
+
+def _announce(chosen: list[Any], options: argparse.Namespace) -> None:
+    """How long all runs will take, measured before the first begins."""
+    left = [
+        one
+        for one in chosen
+        if options.force or not checkpoints.Place(options.out, one).is_finished
+    ]
+    if not left:
+        return
+    images = data.load(options.data, options.data_dir)
+    with threads.one_blas_thread():
+        seconds = [multilevel.seconds_per_round(one, images) for one in left]
+    rounds = left[0].rounds
+    price = multilevel_reproduction.predicted(seconds, rounds, options.jobs)
+    print(
+        f"{len(left)} runs of {rounds} rounds on {left[0].images} images take about "
+        f"{multilevel_reproduction.duration(price)}, less what is already there",
+        flush=True,
+    )
+
+
+def _reproduce_bias(options: argparse.Namespace) -> None:
+    """How far the multilevel algorithm is from its law: records and figure."""
+    _require_matplotlib()
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "multilevel-bias.jsonl"
+    families = multilevel_bias.FAMILIES
+    with records.writer(file) as out:
+        for number, family in enumerate(families, 1):
+            _progress(f"[{number}/{len(families)}] {family.label}")
+            for one in multilevel_bias.records(family):
+                out.write(one)
+        _progress("")
+    formats = options.format or ["svg"]
+    drawn = multilevel_plots.draw_bias(records.read(file), options.out, formats)
+    for path in [file, *drawn]:
+        print(path)
+
+
+_MULTILEVEL = {
+    "multilevel": _reproduce_multilevel,
+    "multilevel-bias": _reproduce_bias,
+}
 
 
 # --- fetch ----------------------------------------------------------------------------
@@ -457,7 +568,7 @@ _COMMANDS = (
     ),
     (
         "reproduce",
-        "the tables and figures of Section 6, beside the paper's numbers",
+        "the tables and figures of the paper, beside its numbers",
         _reproduce,
         _reproduce_arguments,
     ),

@@ -62,6 +62,17 @@ ELSEWHERE = {"refimpl.noise:fill_kernel", "refimpl.noise:around_kernel"}
 ELSEWHERE |= {"refimpl.sgld:move_kernel"}
 #: ... in tests/test_span.py, beside what the control variate is for, ...
 ELSEWHERE |= {"refimpl.sgld:control_kernel"}
+#: ... in the tests of what they are for, with both faces, ...
+ELSEWHERE |= {
+    f"refimpl.{name}_kernel"
+    for name in (
+        *("multiscale.metropolis:propose", "multiscale.metropolis:outer_step"),
+        *("multiscale.metropolis:run", "multiscale.enumeration:visits"),
+        "experiments.multilevel_network:hidden",
+        "experiments.multilevel_network:squared_loss",
+        "experiments.multilevel_network:output_loss",
+    )
+}
 #: ... and in tests/test_network.py, all of them as the network calls them.
 ELSEWHERE |= {
     f"refimpl.network_kernels:{name}_kernel"

@@ -363,9 +363,7 @@ def header(setting: Setting, data: Data) -> bytes:
     return _line(values)
 
 
-def read(
-    path: Path, setting: Any = Setting, evaluation: Any = Evaluation
-) -> History:
+def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> History:
     """The history in a finished record; of another experiment, with its two classes.
 
     Raises

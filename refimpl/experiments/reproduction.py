@@ -475,7 +475,7 @@ def table_1(found: Sequence[Found]) -> str:
         cells = [_mean_and_spread(one.at(k)) for k in UPDATES]
         rows.append([one.curve.label, *cells, *_gaps([one])])
     rows.append(["all four", *[""] * len(UPDATES), *_gaps(found)])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _gaps(found: Sequence[Found]) -> list[str]:
@@ -502,7 +502,7 @@ def table_2(found: Sequence[Found], seconds: Mapping[str, float | None]) -> str:
                 "" if here is None or sgd is None else f"{here / sgd:.3g}",
             ]
         )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def table_of_curves(found: Sequence[Found]) -> str:
@@ -519,7 +519,7 @@ def table_of_curves(found: Sequence[Found]) -> str:
         ]
         rows.append([name, *ends, f"{count:g}", f"{size:.3f}"])
         rows += [[f"({sentence})", "", "", "", ""] for sentence in one.endings]
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def choices(found: Sequence[Found]) -> list[str]:
@@ -544,7 +544,7 @@ def _mean_and_spread(values: Array) -> str:
     return f"{values.mean():.3f}{spread}"
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table with columns of even width, so that it reads as plain text too."""
     rows = [[_plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

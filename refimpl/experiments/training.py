@@ -28,7 +28,7 @@ from refimpl.network import DenseLoss, Network, layers
 from refimpl.robbins_monro import RobbinsMonro
 from refimpl.schedules import Constant, Harmonic, PowerLaw, Schedule, Scoping
 from refimpl.sgd import sgd
-from refimpl.sgld import SGLD
+from refimpl.sgld import SGLD, Langevin
 from refimpl.span import InSpan
 from refimpl.streams import stream
 from refimpl.two_step import two_step
@@ -81,6 +81,11 @@ class Evaluation:
     minibatch_loss: float | None
     effective_sample_size: float | None
     spread: tuple[float | None, ...]
+
+    @classmethod
+    def of_record(cls, values: dict[str, Any]) -> "Evaluation":
+        """From a line of a record."""
+        return cls(**{**values, "spread": tuple(values["spread"])})
 
 
 class Training:
@@ -141,6 +146,15 @@ class Training:
     def begin(self) -> State:
         """Before the first update."""
         return State(0, self.x0)
+
+    def kept(self, state: State) -> Array:
+        """What a checkpoint keeps beside k and x_k, shape (d,) or empty."""
+        warm = self.setting.start == "previous" and state.info is not None
+        return state.info.last if warm else np.empty(0)
+
+    def resumed(self, k: int, x: Array, kept: Array) -> State:
+        """The state of a checkpoint."""
+        return State(k, x, Langevin(kept, 0) if kept.size else None)
 
     def after(self, state: State) -> Iterator[State]:
         """The states that follow, one for every weight update that is left.
