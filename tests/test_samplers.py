@@ -20,10 +20,10 @@ from refimpl import importance as algorithm4
 from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.exact import ExactMean
 from refimpl.heat_sgd import HeatSGD
-from refimpl.importance import ImportanceSampling
+from refimpl.importance import ImportanceSampling, WeightedSums, weighed
 from refimpl.interfaces import Projection
 from refimpl.laws import GibbsLaw
-from refimpl.losses import LeastSquares, Quadratic, Resampled, minibatches
+from refimpl.losses import LeastSquares, Linear, Quadratic, Resampled, minibatches
 from refimpl.noise import (
     BLOCK,
     around,
@@ -206,6 +206,12 @@ def test_blocks_are_numpys_own_stream(n: int, d: int) -> None:
     assert (np.concatenate(blocks) == expected).all()
 
 
+def test_a_block_has_a_row_though_it_be_too_long() -> None:
+    assert [rows_per_block(d) for d in (1, BLOCK // 2, BLOCK, 2 * BLOCK)] == [
+        *(BLOCK, 2, 1, 1)
+    ]
+
+
 def test_both_faces_of_the_fill() -> None:
     faces = []
     for kernel in faces_of(fill_kernel):
@@ -351,6 +357,64 @@ def test_the_mean_weight_estimates_local_entropy() -> None:
     assert 0 < found.local_entropy_error < 0.02
 
 
+@pytest.mark.parametrize("J", [2, 3, 50])
+def test_the_standard_error_is_that_of_the_weights(J: int) -> None:
+    """sd(w) / (mean(w) sqrt(J)), by NumPy's own standard deviation."""
+    estimate = ImportanceSampling(J, keep_weights=True)
+    found = estimate(law(loss_of(P.QUADRATIC_2)), rng=stream(9, "algorithm")).info
+    w = found.normalised
+    expected = w.std(ddof=1) / (w.mean() * np.sqrt(J))
+    assert found.local_entropy_error == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_each_piece_of_the_samples_has_a_stream_of_its_own(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """104 samples in d = 2, blocks of 8 numbers: six pieces of 16 samples, one of 8."""
+    monkeypatch.setattr("refimpl.noise.BLOCK", 8)
+    f, rng = loss_of(P.QUADRATIC_2), stream(9, "algorithm")
+    estimate = ImportanceSampling(104, workers, keep_weights=True)
+    found = estimate(law(f), rng=stream(9, "algorithm"))
+    streams = zip(rng.spawn(7), [16] * 6 + [8], strict=True)
+    own = [child.standard_normal((n, 2)) for child, n in streams]
+    y = np.array(X) + np.sqrt(0.5) * np.concatenate(own)
+    w = np.exp(-f(y)) / np.exp(-f(y)).sum()
+    assert np.allclose(found.x, w @ y, rtol=1e-13, atol=0)
+    assert np.allclose(found.info.normalised, w, rtol=1e-12, atol=0)
+
+
+def test_one_sample_has_no_standard_error() -> None:
+    found = ImportanceSampling(1)(
+        law(loss_of(P.QUADRATIC_2)), rng=stream(9, "algorithm")
+    )
+    assert found.info.local_entropy_error == np.inf
+
+
+def test_blocks_without_a_weight_are_merged_with_the_others() -> None:
+    z = stream(1, "algorithm").standard_normal((3, 2))
+    some, none = (
+        weighed(np.array([0.5, -np.inf, 1.5]), z),
+        weighed(np.full(3, -np.inf), z),
+    )
+    assert_sums(none, -np.inf, 0.0, 0.0, np.zeros(2), 3)
+    short = weighed(np.full(2, -np.inf), z[:2])
+    assert_sums(none.merged(short), -np.inf, 0.0, 0.0, np.zeros(2), 5)
+    w = np.array([np.exp(-1.0), 0.0, 1.0])
+    for merged in (some.merged(short), short.merged(some)):
+        assert_sums(merged, 1.5, w.sum(), w @ w, w @ z, 5)
+
+
+def assert_sums(
+    sums: WeightedSums, top: float, mass: float, squares: float, moment: Any, count: int
+) -> None:
+    assert (sums.top, sums.count) == (top, count)
+    assert sums.mass == pytest.approx(mass, rel=1e-14)
+    assert sums.squares == pytest.approx(squares, rel=1e-14)
+    assert np.shape(sums.moment) == np.shape(moment)
+    assert np.allclose(sums.moment, moment, rtol=1e-14, atol=1e-15)
+
+
 def test_collapsed_weights_show_in_the_effective_sample_size() -> None:
     steep = Quadratic(1e6, [0.0, 0.0])
     found = ImportanceSampling(500)(law(steep), rng=stream(1, "algorithm"))
@@ -415,9 +479,50 @@ def test_divergence_names_the_step_and_the_remedy() -> None:
         SGLD(1000, Constant(5.0))(law(loss_of(P.QUARTIC_2)), rng=rng)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_step_that_overflows_is_named(sign: float) -> None:
+    """A slope of 1e308 moves a chain by 1e308 at a time: the second move is too far."""
+    downhill = Linear([0.0, sign * 1e308])
+    with pytest.raises(NonFinite, match=r"inner step 2, with epsilon_2 = 2 and"):
+        langevin(
+            downhill,
+            np.zeros(2),
+            1e300,
+            np.full(5, 2.0),
+            iter(np.zeros((4, 1, 2))),
+            start=np.zeros((1, 2)),
+        )
+
+
+def test_the_step_at_which_a_descent_overflows_is_named() -> None:
+    """y = -9e307 after one move; there the bracket is -8e307, nine times too far."""
+    with pytest.raises(NonFinite, match=r"inner step 2, with a\^2 = 9 and"):
+        robbins_monro(
+            Linear([0.0, 1e307]),
+            np.zeros(2),
+            1.0,
+            np.full(4, 9.0),
+            1,
+            iter([[np.zeros((1, 1, 2))]] * 4),
+            start=np.zeros((1, 2)),
+        )
+
+
+def test_the_core_leaves_the_first_states_alone() -> None:
+    start, noise = np.ones((3, 1)), iter(np.ones((4, 3, 1)))
+    langevin(Linear([1.0]), np.zeros(1), 1.0, np.full(5, 0.5), noise, start=start)
+    assert (start == 1).all()
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (lambda: SGLD(2, Constant(0.1), noise="sd"), "noise must be"),
+        (lambda: SGLD(2, Constant(0.1), output="sum"), "output must be"),
+        (lambda: ImportanceSampling(0), "J must be at least 1"),
+        (lambda: ImportanceSampling(2, noise="sd"), "noise must be"),
+        (lambda: RobbinsMonro(0, Constant(0.1), 2), "J must be at least 1"),
+        (lambda: RobbinsMonro(5, Constant(0.1), 2, noise="sd"), "noise must be"),
         (lambda: SGLD(0, Constant(0.1)), "J must be at least 1"),
         (lambda: SGLD(2.5, Constant(0.1)), "J must be a whole number"),
         (lambda: SGLD(2, Constant(0.1), start="warm"), "start must be"),
@@ -430,6 +535,12 @@ def test_divergence_names_the_step_and_the_remedy() -> None:
 def test_bad_records_are_refused(make: Any, said: str) -> None:
     with pytest.raises(InvalidParameter, match=said):
         make()
+
+
+def test_the_evaluations_of_the_gradient_are_counted() -> None:
+    chain = SGLD(6, Constant(0.1))(law(), rng=stream(1, "algorithm"))
+    descent = RobbinsMonro(6, Constant(0.1), 4)(law(), rng=stream(1, "algorithm"))
+    assert (chain.info.gradients, descent.info.gradients) == (5, 24)
 
 
 def test_one_state_is_the_centre() -> None:

@@ -29,6 +29,18 @@ def test_the_inner_steps_count_from_one(name: str) -> None:
     assert steps(schedule, 0).shape == (0,)
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_a_schedule_takes_a_step_or_an_array_of_them(name: str) -> None:
+    schedule, values = EXACT[name]
+    np.testing.assert_allclose(schedule(3), values[2], rtol=2**-51)
+    grid = schedule(np.array([[1, 2], [3, 4]]))
+    np.testing.assert_allclose(grid, np.reshape(values, (2, 2)), rtol=2**-51)
+
+
+def test_a_harmonic_schedule_may_start_between_minus_one_and_zero() -> None:
+    assert Harmonic(-0.5)(1) == 2.0
+
+
 def test_scoping_counts_from_zero_and_is_constant_at_zero() -> None:
     assert Scoping(1.5, 1.0)(0) == 1.5
     k = np.arange(40)

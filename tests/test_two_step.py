@@ -218,6 +218,22 @@ def test_bad_input_is_refused_at_the_first_iterate(
         next(run)
 
 
+@pytest.mark.parametrize("minimise", [two_step, sgd])
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((2, 2), r"^x0 must have shape \(2,\)"), ((1, 2), r"^x must have shape \(2,\)")],
+)
+def test_a_start_and_an_iterate_of_another_dimension_are_told_apart(
+    minimise: Any, sizes: tuple[int, ...], said: str
+) -> None:
+    losses = [Quadratic(1.0, np.zeros(d)) for d in sizes]
+    given = {"eta": 0.5}
+    if minimise is two_step:
+        given = {"tau": 0.5, "project": ExactMean(), "rng": None}
+    with pytest.raises(InvalidParameter, match=said):
+        list(minimise(losses, [1.0], **given))
+
+
 def test_an_integral_that_is_infinite_is_named() -> None:
     saddle = Quadratic([1.0, -1.0], [0.0, 0.0])
     run = two_step([saddle], X0, tau=2.0, project=ExactMean(), rng=None)
