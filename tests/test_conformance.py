@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from verification.conformance import Bench, Examination, parametrize_with_checks
 from verification.errors import CannotStart, OracleFault, UnknownCheck
 from verification.from_type import register
 from verification.losses import KINDS, LossData
-from verification.runner import trusted
+from verification.report.terminal import Terminal
+from verification.runner import describe, trusted
+from verification.subject import Subject
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,6 +86,64 @@ def test_what_conforms_passes_or_is_skipped(check):
             check()
     else:
         check()
+
+
+class Misspelt:
+    """Names that nearly are methods, and others."""
+
+    colour = heat_constant = 0.0
+
+    def __init__(self):
+        self.scopng = Wrong().scoping
+
+    def minimize_heat(self): ...
+
+    @classmethod
+    def robbinsMonro(cls): ...
+
+    @staticmethod
+    def kl_gausian(): ...
+
+    @property
+    def train_(self):
+        raise AssertionError("nothing of the subject is run")
+
+    def heat(self): ...
+
+    def heats(self): ...
+
+    def close(self): ...
+
+    def _sgld_mean(self): ...
+
+
+class Inherits(Subject):
+    def local_entropy_grad(self): ...
+
+
+def test_a_misspelt_method_is_hinted_at():
+    assert describe(Misspelt()).misspelt == {
+        "scoping": "scopng",
+        "minimise_heat": "minimize_heat",
+        "robbins_monro": "robbinsMonro",
+        "kl_gaussian": "kl_gausian",
+    }
+    assert describe(Inherits()).misspelt == {
+        "local_entropy_gradient": "local_entropy_grad"
+    }
+    assert describe(Scoping()).misspelt == {}
+
+
+def test_the_hint_stands_above_the_checks_and_in_what_is_skipped():
+    text = io.StringIO()
+    Terminal(text).header(describe(Misspelt()), 1, find(["EQ18"]))
+    said = "hint     scopng is no method of the protocol; did you mean scoping?"
+    assert said in text.getvalue().splitlines()
+    with pytest.raises(pytest.skip.Exception) as caught:
+        examination(Misspelt, "EQ18-01")()
+    assert str(caught.value) == (
+        "the subject does not provide scoping; did you mean scoping by scopng?"
+    )
 
 
 def test_what_fails_shows_its_evidence_and_the_seed():

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,15 @@ from verification.connect.messages import (
     parse,
 )
 from verification.connect.process import Process, Silent
+from verification.connect.rate import main as rate_of
+from verification.connect.rate import rates
+from verification.diagnosis import diagnose
+from verification.diagnosis.questions import FAMILIES
+from verification.diagnosis.signature import ask as questioned
 from verification.errors import CannotStart, NotRun, SubjectFault, UsageError
-from verification.losses import KINDS, Network, Quadratic, from_json
+from verification.losses import KINDS, LossData, Network, Quadratic, from_json
+from verification.report.words import sentence
+from verification.runner import ExitCode, run
 from verification.subject import METHODS, Witness
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +51,10 @@ X = np.array([2.0, -1.0])
 STUB = r"""
 import json, os, signal, sys, time
 
-mode = sys.argv[1]
+mode, *more = sys.argv[1:]
+again = bool(more) and os.path.exists(more[0])  # it has been started before
+if more:
+    open(more[0], "w").close()
 
 
 def say(text):
@@ -62,6 +74,8 @@ def start():
         offer["dtype"] = "float32"
     if mode == "readings":
         offer["conventions"] = {"scoping.origin": "1"}
+    if again:
+        offer.update(json.loads(mode))
     return {"result": 7 if mode == "no offer" else offer}
 
 
@@ -83,7 +97,7 @@ def echo(numbers):
 
 
 def heat():
-    if mode == "dies":
+    if mode == "dies" or more:
         print("first\nsegmentation of the landscape", file=sys.stderr)
         sys.exit(3)
     if mode == "killed":
@@ -145,9 +159,13 @@ for line in sys.stdin:
         reply = {"result": os.getpid()}
     if mode == "counts from one":
         own += 1
+    if mode == "boolean ids":
+        own = {0: 0, 1: True}.get(own, own)
     if mode == "late" and what == "call":
         own -= 1
     text = json.dumps({"id": own, **reply}) + "\n"
+    if mode == "repeats a key" and message.get("method") == "heat":
+        text = text.replace("}", ', "result": 2.0}')
     say(text * 2 if mode == "stutters" and what == "call" else text)
 """
 
@@ -260,6 +278,58 @@ def test_bare_infinities_are_named(word):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [0.1, -0.0, 5e-324, 1 / 3, 1e22, 1e23, 2.0**53])
+def test_numbers_are_the_shortest_decimals(number):
+    line = encode({"v": np.array([number])}).decode()
+    assert len(line) <= len(f'{{"v":[{number!r}]}}\n')
+    assert repr(json.loads(line)["v"]) == f"[{number!r}]"
+
+
+def test_arrays_of_any_memory_and_precision_travel():
+    table = np.arange(12.0).reshape(3, 4) / 10
+    for array in (
+        table,
+        table.T,
+        table[:, ::2],
+        table.astype(np.float32),
+        table.astype(np.longdouble),
+        table.astype(">f8"),
+        np.arange(3, dtype=np.uint8),
+        np.array(0.5),
+        np.where(table > 1, np.inf, table),
+    ):
+        back = numbers(parse(encode({"result": array}))["result"])
+        assert np.array_equal(back, array.astype(np.float64)), array.dtype
+    assert parse(encode({"v": np.longdouble(0.5)})) == {"v": 0.5}
+
+
+def test_the_two_readers_of_answers_say_the_same():
+    result = [1, -7, 2**63, 0.1, -0.5, 1e-7, 12e3, 5e-324, "nan", None, True, "-inf"]
+    plain = json.dumps({"id": 3, "result": result}).encode()
+    strict = json.dumps({"id": 3, "result": result, "why": "a: b"}).encode()
+    found, other = parse(plain), parse(strict)
+    assert list(map(repr, found["result"])) == list(map(repr, other["result"]))
+    for text in ("-0", " -0 ", "[-0]", "[-0,1]", "[[-0],[1]]", "-0.0", "-0e0"):
+        back = numbers(parse(f'{{"id":1,"result":{text}}}'.encode())["result"])
+        assert math.copysign(1, np.ravel(back)[0]) == -1, text
+    huge = parse(b'{"id":1,"result":[1e400,123456789012345678901234567890]}')
+    assert huge["result"] == [math.inf, 123456789012345678901234567890]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":1,"result":[1.0],"result":[2.0]}',
+        '{"id":1,"id":1,"result":1.0}',
+        '{"id":1,"result":{"id":2,"id":3}}',
+        '{"id":1,"\\u0069d":1,"result":1.0}',
+    ],
+)
+def test_two_values_for_one_key_are_no_answer(line):
+    with pytest.raises(HarnessFault, match=r"wrote the key '(id|result)' twice"):
+        parse(line.encode())
+
+
 # --- processes
 
 
@@ -278,6 +348,44 @@ def test_a_question_that_nobody_reads_blocks_nobody():
     process = Process(["sleep", "600"])
     with pytest.raises(Silent):
         process.ask(b"x" * 2**22, 0.2)
+    process.close(grace=0)
+
+
+#: Writes a megabyte before it has read more than the beginning of a question.
+HASTY = """
+import sys
+sys.stdin.buffer.read(10)
+sys.stdout.buffer.write(b" " * 2**20)
+sys.stdout.flush()
+print(len(sys.stdin.readline()), flush=True)
+"""
+
+
+def test_a_process_may_write_before_it_has_read():
+    process = Process([sys.executable, "-S", "-c", HASTY])
+    question = b"x" * 2**22 + b"\n"
+    assert int(process.ask(question, 60)) == len(question) - 10
+    process.close(grace=0)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("sleep 600 & exit 3", "exit code 3"),
+        ("sleep 600 & kill -9 $$", "killed by SIGKILL"),
+        ("sleep 600 & read question; printf half; exit 4", "exit code 4"),
+        # what a launcher leaves behind is no harness, however fast it answers
+        ("(read a; echo b) <&0 & exit 0", "exit code 0"),
+    ],
+)
+def test_a_dead_process_is_not_outlived_by_its_children(script, status, monkeypatch):
+    monkeypatch.setattr("verification.connect.process.DYING", 0.2)
+    process = Process(["sh", "-c", script])
+    if "echo" in script:  # its last answer in time may well be heard
+        process._process.wait(60)
+    with pytest.raises(HarnessFault, match=f"died, {status}") as caught:
+        process.ask(b"{}\n", 60)
+    assert not isinstance(caught.value, Silent)
     process.close(grace=0)
 
 
@@ -317,6 +425,7 @@ def test_a_process_that_is_told_to_stop_stops(stub):
         ("never", "start: the harness died, exit code 2; standard error ends: no lic"),
         ("refuses", "start: the harness refuses: version 1 only"),
         ("counts from one", "start: the harness answered message 0 with the id 1:"),
+        ("boolean ids", "echo: the harness answered message 1 with the id true:"),
         ("no offer", "start: the harness must give an object as its result, not 7"),
         ("no methods", "must say its methods, a list of names, not None"),
         ("unknown method", "offers 'heatt', which is no method; did you mean heat?"),
@@ -383,6 +492,7 @@ MISHAPS = {
     "prints json": "the harness wrote '[1, 2]' to standard output",
     "bytes": "to standard output, which is for answers, one JSON object per line",
     "late": "the harness answered message 2 with the id 1: every message has one",
+    "repeats a key": "the harness wrote the key 'result' twice in one object",
     "two kinds": "must answer with one of result, not-implemented, error",
     "no kind": "but its answer has id, value",
 }
@@ -468,6 +578,40 @@ def test_a_harness_that_cannot_be_started_again_says_so(stub, tmp_path):
             ask(command)
 
 
+@pytest.mark.parametrize(
+    ("offer", "said"),
+    [
+        ({"dtype": "float32"}, "says dtype 'float32', where it said 'float64' at"),
+        ({"name": "other"}, "says name 'other', where it said 'stub' at first"),
+        ({"conventions": {"scoping.origin": "1"}}, "{'scoping.origin': '1'}, where"),
+        ({"methods": ["heat"]}, "says methods ['heat'], where it said ['heat', 'sc"),
+        ({"methods": None}, "says methods None, where it said"),
+    ],
+)
+def test_a_harness_started_again_is_the_same_harness(stub, tmp_path, offer, said):
+    with Command([*stub(json.dumps(offer)), str(tmp_path / "started")]) as command:
+        with pytest.raises(SubjectFault, match="exit code 3"):
+            ask(command)
+        for _ in range(2):
+            with pytest.raises(SubjectFault) as caught:
+                command.scoping(1.0, 0.1, 2)
+            assert "scoping, starting again: start: the harness says" in str(
+                caught.value
+            )
+            assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [{"conventions": {}}, {"dtype": "float64"}, {"methods": ["scoping", "heat"]}],
+)
+def test_the_same_in_other_words_is_the_same(stub, tmp_path, offer):
+    with Command([*stub(json.dumps(offer)), str(tmp_path / "started")]) as command:
+        with pytest.raises(SubjectFault, match="exit code 3"):
+            ask(command)
+        assert command.scoping(1.0, 0.1, 2) > 0
+
+
 def test_an_interrupt_leaves_no_answer_for_the_next_call(stub, monkeypatch):
     def interrupt(self, question, _):
         self._questions.put(question)
@@ -526,6 +670,97 @@ def test_usage_errors_are_one_sentence_and_code_4(words, said, capsys):
     assert code == 4
     assert said in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_an_interrupted_run_says_what_was_asked(stub, capsys, monkeypatch):
+    def interrupt(self, question, _):
+        if b"heat" in question:
+            raise KeyboardInterrupt
+        return ask_(self, question, 60)
+
+    ask_ = Process.ask
+    monkeypatch.setattr(Process, "ask", interrupt)
+    code, said = judged(capsys, "--command", shlex.join(stub()), "HEAT-01", "EQ2-01")
+    assert code == 2
+    assert "interrupted in HEAT-01, while heat was asked." in said.out
+
+
+def test_a_run_of_python_says_what_was_asked_too():
+    class Slow:
+        def scoping(self, tau0, tau1, k):
+            raise KeyboardInterrupt
+
+    report = run(Slow(), find(["EQ18-01"]), seed=1)
+    assert (report.exit_code, report.stopped_in) == (
+        ExitCode.INTERRUPTED,
+        "EQ18-01, while scoping was asked",
+    )
+
+
+def test_an_interrupt_before_the_first_question_says_so_as_well(monkeypatch):
+    def interrupt(seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("verification.runner.trusted", interrupt)
+    report = run(object(), find(["EQ18-01"]), seed=1)
+    assert report.stopped_in == "the judge's self-check"
+    assert sentence(report).endswith("interrupted in the judge's self-check.")
+
+
+def test_a_command_is_diagnosed_like_a_subject(tmp_path, capsys):
+    text = (EXAMPLES / "harness.py").read_text()
+    place = tmp_path / "harness.py"
+    place.write_text(text.replace("np.sqrt(eps) *", "eps *"))
+    wrong = shlex.join([sys.executable, str(place)])
+    report = tmp_path / "told.json"
+    words = ["--command", wrong, "--time-limit", "60", "--json", str(report)]
+    assert main(["diagnose", *words]) == 1
+    assert "Algorithm 3: S03: the noise is epsilon z" in capsys.readouterr().out
+    assert json.loads(report.read_text())["diagnoses"]["Algorithm 3"]["name"] == "S03"
+    assert main(["diagnose", "--command", shlex.join(PYTHON)]) == 0
+    assert "nothing is wrong with it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--command", "no_such_harness"], "cannot be run: No such file or directory"),
+        (["--command", "true", "--subject", "a:b"], "by --command, not both"),
+        (["--command", "true", "--confusion"], "give recordings, or --subject, or --c"),
+        (["--confusion", "--time-limit", "9"], "a time limit is kept for a --command"),
+    ],
+)
+def test_usage_errors_of_a_diagnosis(words, said, capsys):
+    assert main(["diagnose", *words]) == 4
+    assert said in capsys.readouterr().err
+
+
+def test_the_rate_is_measured_of_what_is_offered(capsys):
+    command = shlex.join(PYTHON)
+    with Command(command) as harness:
+        found = list(rates(harness, rows=4))
+    assert {method for method, _, _ in found} == {"sgld_mean"}
+    assert [what for _, what, _ in found] == ["draws given", "own draws", "one by one"]
+    assert all(rate > 0 for _, _, rate in found)
+    kept = [words for _, words, _ in rates(Refusing(), rows=4)]
+    assert kept == ["draws given", "own draws", "one by one"]
+    assert [rate for _, _, rate in rates(Refusing(), rows=4)][1:] == ["no"] * 2
+    assert rate_of(["--command", "nowhere"]) == 4
+    assert "nowhere: start: the harness cannot be run" in capsys.readouterr().err
+
+
+class Refusing:
+    """Algorithm 5 in another reading, and on given draws alone."""
+
+    conventions = {"robbins_monro.moves": "J-1"}
+
+    def robbins_monro(
+        self, loss, x, tau, step_sizes, inner_samples, *, draws=None, n=1, seed=None
+    ):
+        if draws is None:
+            raise NotImplementedError("no")
+        assert draws.shape == (n, len(step_sizes) - 1, inner_samples, len(x))
+        return np.tile(x, (n, 1))
 
 
 def test_the_default_subject_is_the_reference():
@@ -636,9 +871,249 @@ def test_a_wrong_cpp_example_does_not_conform(compiled, capsys):
     assert "echoes 0.3333333333333333 as 0.333333" in said.err
 
 
+def test_the_cpp_example_writes_the_shortest_decimals(compiled):
+    process = Process([compiled])
+    sent = [0.1, -0.0, 5e-324, 1 / 3, "nan", "-inf"]
+    reply = process.ask(encode({"id": 0, "message": "echo", "numbers": sent}), 60)
+    process.close()
+    shortest = '[0.1,-0,5e-324,0.3333333333333333,"nan","-inf"]'
+    assert reply.decode() == f'{{"id":0,"result":{shortest}}}\n'
+
+
+# --- partly, in single precision, in another reading: in the process and by a pipe
+
+
+@pytest.fixture(scope="session")
+def samplers(tmp_path_factory):
+    """The folder of the subjects below, and of a harness around each of them."""
+    place = tmp_path_factory.mktemp("samplers")
+    (place / "samplers.py").write_text(SAMPLERS)
+    (place / "serve.py").write_text(SERVE)
+    return place
+
+
+#: Chains that are right, or whose noise has the deviation eps, in three manners.
+SAMPLERS = """
+from dataclasses import fields
+
+import numpy as np
+
+
+class Chain:
+    name, power, moves, computes = "chain", 0.5, "literal", "float64"
+
+    def sgld_mean(self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1,
+                  seed=None):
+        skip = 1 if self.moves == "literal" else 0
+        if draws is None:
+            shape = (n, len(step_sizes) - skip, len(x))
+            draws = np.random.default_rng(seed).normal(size=shape)
+        real = np.dtype(self.computes).type
+        x, draws, eps = (np.array(v, real) for v in (x, draws, step_sizes))
+        y = np.tile(x if start is None else np.array(start, real), (len(draws), 1))
+        states = [y] if skip else []
+        for j in range(draws.shape[1]):
+            drift = loss.gradient(y).astype(real) - (x - y) / real(tau)
+            y = y - eps[j] / 2 * drift + eps[j] ** real(self.power) * draws[:, j]
+            states.append(y)
+        return np.tensordot(eps / eps.sum(), np.array(states), 1)
+
+
+class Partial(Chain):
+    def sgld_mean(self, loss, x, tau, step_sizes, *, draws=None, **more):
+        if draws is None:
+            raise NotImplementedError("given draws only")
+        return super().sgld_mean(loss, x, tau, step_sizes, draws=draws, **more)
+
+
+class Single(Chain):
+    dtype = computes = "float32"
+
+    def sgld_mean(self, *args, **more):
+        data = [getattr(args[0], field.name) for field in fields(args[0])]
+        for value in (*data, *args[1:], *more.values()):
+            array = np.asarray(value)
+            if array.dtype.kind == "f" and (array.astype("f") != array).any():
+                raise ValueError(f"beyond single precision: {value}")
+        return super().sgld_mean(*args, **more)
+
+
+class Undeclared(Chain):
+    computes = "float32"
+
+
+class Other(Chain):
+    moves, conventions = "new-states", {"sgld.chain": "new-states"}
+
+
+class Secret(Chain):
+    moves = "new-states"
+
+
+class WrongPartial(Partial):
+    power = 1
+
+
+class WrongSingle(Single):
+    power = 1
+
+
+class WrongOther(Other):
+    power = 1
+"""
+
+SERVE = """
+import json, sys
+import numpy as np
+import samplers
+from verification.losses import from_json
+
+subject = getattr(samplers, sys.argv[1])()
+SAID = {"methods": ["sgld_mean"], "name": subject.name,
+        "dtype": getattr(subject, "dtype", "float64"),
+        "conventions": getattr(subject, "conventions", {})}
+
+
+def answer(message):
+    if message["message"] != "call":
+        return {"result": message.get("numbers", SAID)}
+    given = message["arguments"]
+    arrays = {"x", "step_sizes", "start", "draws"}
+    given = {k: np.array(v) if k in arrays else v for k, v in given.items()}
+    loss = from_json(given.pop("loss"))
+    first = [given.pop(name) for name in ("x", "tau", "step_sizes")]
+    try:
+        return {"result": subject.sgld_mean(loss, *first, **given).tolist()}
+    except NotImplementedError as reason:
+        return {"not-implemented": str(reason)}
+    except Exception as reason:
+        return {"error": repr(reason)}
+
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["message"] == "stop":
+        break
+    print(json.dumps({"id": message["id"], **answer(message)}), flush=True)
+"""
+
+TWO_WAYS = pytest.mark.parametrize("way", ["in the process", "by a pipe"])
+REPLAY, LAW = ("ALG3-I", "ALG3-R"), ("ALG3-L1",)
+
+
+@pytest.fixture
+def reached(samplers, way, monkeypatch):
+    """Makes a subject of `SAMPLERS`, to be reached in this way."""
+    if way == "in the process":
+        monkeypatch.syspath_prepend(samplers)
+        yield lambda name: connect(f"samplers:{name}")
+        return
+    with ExitStack() as stack:
+        serve = [sys.executable, str(samplers / "serve.py")]
+        yield lambda name: stack.enter_context(Command([*serve, name]))
+
+
+def failed(report):
+    return {outcome.check.id for outcome in report.of(Verdict.FAIL)}
+
+
+def levels(report):
+    counts = {name: (of["run"], of["applicable"]) for name, of in report.levels.items()}
+    return {name: of for name, of in counts.items() if of[1]}
+
+
+@TWO_WAYS
+def test_a_part_of_the_protocol_gets_levels_and_no_failure(reached):
+    checks = find([*REPLAY, *LAW, "HEAT-01"])
+    replays = sum(check.level == "R" for check in checks)
+    report = run(reached("Partial"), checks, seed=1)
+    assert report.exit_code is ExitCode.CONFORMS
+    assert levels(report) == {"D": (0, 1), "R": (replays, replays), "S": (0, 1)}
+    assert [*report.levels["S"]["not_run"]] == ["given draws only"]
+    wrong = run(reached("WrongPartial"), checks, seed=1)
+    assert wrong.exit_code is ExitCode.FAILS
+    assert {"ALG3-I", "ALG3-R1"} <= failed(wrong)
+    assert levels(wrong) == levels(report)
+
+
+@TWO_WAYS
+def test_single_precision_conforms_where_it_is_declared(reached):
+    checks = find([*REPLAY, *LAW])
+    right, wrong = reached("Single"), reached("WrongSingle")
+    assert run(right, checks, seed=1).exit_code is ExitCode.CONFORMS
+    assert {"ALG3-I", "ALG3-R1", "ALG3-L1"} <= failed(run(wrong, checks, seed=1))
+    undeclared = run(reached("Undeclared"), find(REPLAY), seed=1)
+    assert {"ALG3-I", "ALG3-R1"} <= failed(undeclared)
+
+
+@TWO_WAYS
+def test_a_diagnosis_gives_single_precision_what_it_holds(reached):
+    assert diagnose(reached("Single"), seed=1) == {}
+    told = diagnose(reached("WrongSingle"), ["Algorithm 3"], seed=1)
+    assert told["Algorithm 3"].ids == ("S03",)
+
+
+@TWO_WAYS
+def test_another_reading_conforms_where_it_is_declared(reached):
+    checks = find([*REPLAY, *LAW])
+    right, wrong = reached("Other"), reached("WrongOther")
+    assert run(right, checks, seed=1).exit_code is ExitCode.CONFORMS
+    assert {"ALG3-I", "ALG3-R1", "ALG3-L1"} <= failed(run(wrong, checks, seed=1))
+    secret = run(reached("Secret"), checks, seed=1)
+    assert {"ALG3-L1"} <= failed(secret)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_every_number_given_to_single_precision_is_one(reduction):
+    class Recorder:
+        name, dtype, conventions = "recorder", "float32", {"loss.reduction": reduction}
+
+        def __getattr__(self, name):
+            if name not in METHODS:
+                raise AttributeError(name)
+            return partial(self.record, name)
+
+        def record(self, name, *args, **more):
+            asked.append(name)
+            odd.extend(name for value in (*args, *more.values()) if beyond(value))
+            raise NotImplementedError
+
+    asked, odd = [], []
+    witness = Witness(Recorder())
+    for check in find(["EQ2-01", "ALG3", "ALG4", "ALG5", "TRAIN"]):
+        run_check(check, witness)
+    for family in FAMILIES:
+        questioned(witness, family)
+    assert {*asked} >= {"sgld_mean", "train", "local_entropy", "scoping"}
+    assert odd == []
+
+
+def beyond(value):
+    """Whether single precision does not hold one of these numbers."""
+    if isinstance(value, dict):
+        return any(map(beyond, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(beyond, value))
+    if isinstance(value, LossData):
+        return beyond(value.to_json())
+    array = np.asarray(value)
+    return array.dtype.kind == "f" and bool((array.astype("f") != array).any())
+
+
 # --- the page
 
 PAGE = (ROOT / "docs" / "connect.md").read_text(encoding="utf-8")
+PROTOCOL = (ROOT / "docs" / "subject.md").read_text(encoding="utf-8")
+
+
+def test_the_synopsis_has_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    options = set(re.findall(r"--[a-z-]+", usage))
+    synopsis = re.search(r"`verification run \[ID[^`]*`", PROTOCOL)[0]
+    assert len(options) > 8
+    assert set(re.findall(r"--[a-z-]+", synopsis)) == options
 
 
 def test_the_exchange_of_the_page_is_what_happens():

@@ -57,23 +57,37 @@ class Bench:
         deep: bool = False,
         allow_inconclusive: bool = False,
     ) -> None:
-        self._subject = subject
+        self._given = subject
         self.seed = secrets.randbits(32) if seed is None else seed
         self.deep = deep
         self.allow_inconclusive = allow_inconclusive
 
     @cached_property
+    def subject(self) -> object:
+        """The instance that is judged."""
+        given: Any = self._given
+        # not `callable`: an instance may have a __call__ of its own
+        makes_one = inspect.isclass(given) or inspect.isfunction(given)
+        return given() if makes_one else given
+
+    @cached_property
     def witness(self) -> Witness:
         """The subject as checks see it; the judge has examined itself before."""
         trusted(self.seed)
-        given: Any = self._subject
-        # not `callable`: an instance may have a __call__ of its own
-        makes_one = inspect.isclass(given) or inspect.isfunction(given)
-        return Witness(given() if makes_one else given)
+        return Witness(self.subject)
 
     def run(self, check: Check) -> Outcome:
         """What a check says of the subject."""
         return run_check(check, self.witness, Session(self.seed, self.deep))
+
+    def hint(self, check: Check) -> str:
+        """Of the methods that a check needs, those that may be there, misspelt."""
+        asked = (*check.needs, *check.any_of)
+        return "".join(
+            f"; did you mean {method} by {name}?"
+            for method, name in describe(self.subject).misspelt.items()
+            if method in asked
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class Examination:
         __tracebackhide__ = True
         outcome = self.bench.run(self.check)
         if outcome.verdict is Verdict.NOT_RUN:
-            pytest.skip(outcome.message)
+            pytest.skip(outcome.message + self.bench.hint(self.check))
         if outcome.verdict is Verdict.INCONCLUSIVE and self.bench.allow_inconclusive:
             pytest.skip(f"inconclusive: {outcome.message}")
         if outcome.verdict is not Verdict.PASS:

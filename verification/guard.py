@@ -7,7 +7,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Real
 from typing import Any
 
@@ -15,18 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification.errors import NotFinite, SubjectFault, in_one_line
+from verification.losses import LossData, from_json
 
-__all__ = ["RESULT_KINDS", "SHAPES", "Handed", "answer"]
+__all__ = ["PARTS", "RESULT_KINDS", "SHAPES", "Handed", "answer"]
 
 #: Parameters handed over as float64 arrays, as floats, as integers.
 ARRAYS = frozenset(
     {"x", "y", "x0", "start", "draws", "step_sizes", "images"}
     | {"mean0", "cov0", "mean1", "cov1"}
+    | {"energies", "reference", "law", "temperatures", "taus", "mean", "covariance"}
+    | {"scales", "uniforms"}
 )
 FLOATS = frozenset({"tau", "tau0", "tau1"})
 COUNTS = frozenset(
     {"k", "updates", "count", "total", "size", "n"}
-    | {"samples", "inner_samples", "workers"}
+    | {"samples", "inner_samples", "workers", "steps"}
 )
 
 #: The form of each method's answer.
@@ -54,13 +57,32 @@ RESULT_KINDS = {
     "robbins_monro_trace": "path",
     "importance_weights": "weights",
     "train": "run",
+    "multiscale_energies": "energies",
+    "multiscale_law": "table",
+    "multiscale_objective": "scalar",
+    "chained_local_entropy": "scalar",
+    "chained_local_entropy_gradient": "vector",
+    "multiscale_gaussian": "scalar, vector and matrix",
+    "multilevel_metropolis": "records",
+    "multilevel_metropolis_gaussian": "positions",
 }
+
+#: Kinds whose answer has several parts: what they are, and the form of each.
+PARTS = {
+    "scalar and vector": {"value": "scalar", "gradient": "vector"},
+    "scalar, vector and matrix": {
+        "value": "scalar",
+        "mean": "vector",
+        "covariance": "matrix",
+    },
+}
+INTEGERS = ("indices", "records")
 
 Shape = tuple[int | tuple[int, ...] | None, ...]  # one of several lengths; None: any
 
 
 def _dimension(values: Mapping[str, Any]) -> int:
-    for name in ("x", "x0", "parameters"):
+    for name in ("x", "x0", "parameters", "mean"):
         if name in values:
             return int(np.size(values[name]))
     raise LookupError("no argument tells the dimension")
@@ -90,6 +112,10 @@ SHAPES: dict[str, Callable[[Mapping[str, Any]], Shape]] = {
     "path": lambda a: (a["n"], _path_lengths(a), _dimension(a)),
     "weights": lambda a: (a["n"], a["samples"]),
     "run": _run_shape,
+    "table": lambda a: a["energies"].shape,
+    "masked table": lambda a: a["mass"].shape,
+    "records": lambda a: (a["n"], a["steps"], a["energies"].ndim),
+    "positions": lambda a: (a["n"], a["steps"], sum(a["sizes"])),
 }
 
 
@@ -106,6 +132,9 @@ class Handed:
     args, kwargs : tuple, dict
         What the check passes.  Only these are handed over, so that a subject need
         not know the keywords a check does not use.
+    dtype : {"float64", "float32"}
+        The precision that holds every number handed over, also where it is carried by
+        an array of doubles.
 
     Attributes
     ----------
@@ -116,11 +145,16 @@ class Handed:
     """
 
     def __init__(
-        self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        dtype: str = "float64",
     ) -> None:
         bound = _signature(method).bind(None, *args, **kwargs)
         for name, value in bound.arguments.items():
-            bound.arguments[name] = _plain(name, value)
+            plain = _plain(name, value)
+            bound.arguments[name] = _single(plain) if dtype == "float32" else plain
         complete = inspect.BoundArguments(bound.signature, dict(bound.arguments))
         complete.apply_defaults()
         self.values = dict(complete.arguments)
@@ -175,12 +209,35 @@ def _plain(name: str, value: Any) -> Any:
         return operator.index(value)
     if name == "draws" and isinstance(value, list | tuple):  # one array per update
         return [np.array(array, dtype=np.float64) for array in value]
-    if name in ARRAYS:
+    whole = isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+    if name in ARRAYS and not (name == "start" and whole):  # indices of a table
         return np.array(value, dtype=np.float64)
     if isinstance(value, np.ndarray):
         integer = value.dtype.kind in "iu"
         return np.array(value, dtype=np.int64 if integer else np.float64)
     return value
+
+
+def _single(value: Any) -> Any:
+    """The value in numbers that single precision holds."""
+    if isinstance(value, float):
+        return float(np.float32(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value.astype(np.float32).astype(np.float64)
+    if isinstance(value, list | tuple):
+        return type(value)(_single(part) for part in value)
+    if isinstance(value, dict):
+        return {key: _single(part) for key, part in value.items()}
+    return _single_loss(value) if isinstance(value, LossData) else value
+
+
+@lru_cache(maxsize=1024)
+def _single_loss(loss: LossData) -> LossData:
+    """The loss itself where single precision holds it, as it does that of a check."""
+    data = loss.to_json()
+    # the weights of a mixture must have the sum 1 in double precision
+    single = {k: v if k == "weights" else _single(v) for k, v in data.items()}
+    return loss if single == data else from_json(single)
 
 
 def _fields(loss: object) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -227,18 +284,39 @@ def answer(name: str, result: Any, values: Mapping[str, Any]) -> Any:
         If the answer is not real numbers of the expected shape.
     """
     kind = RESULT_KINDS[name]
-    if kind != "scalar and vector":
+    if kind == "energies":
+        return _energies(name, result, values)
+    if kind not in PARTS:
         return _in_form(name, kind, result, values)
+    parts = PARTS[kind]
     try:
-        first, second = result
+        answers = dict(zip(parts, result, strict=True))
     except (TypeError, ValueError):
+        few = "a pair" if len(parts) == 2 else f"{len(parts)} parts"
         raise SubjectFault(
-            f"{name} returned {_said(result)}, expected a pair (value, gradient)"
+            f"{name} returned {_said(result)}, expected {few} ({', '.join(parts)})"
         ) from None
-    return (
-        _in_form(f"{name} (value)", "scalar", first, values),
-        _in_form(f"{name} (gradient)", "vector", second, values),
+    return tuple(
+        _in_form(f"{name} ({part})", form, answers[part], values)
+        for part, form in parts.items()
     )
+
+
+def _energies(name: str, result: Any, values: Mapping[str, Any]) -> list[Any]:
+    """The tables V_0, ..., V_{d-1}, 0 where the reference has no mass."""
+    Q = values["reference"]
+    try:
+        tables = list(result)
+    except TypeError:
+        tables = []
+    if len(tables) != Q.ndim:
+        raise SubjectFault(f"{name} returned {_said(result)}, expected {Q.ndim} tables")
+    found = []
+    for k, table in enumerate(tables):
+        mass = Q.sum(axis=tuple(range(k, Q.ndim)))
+        where = {"mass": np.asarray(mass)}
+        found.append(_in_form(f"{name} (V_{k})", "masked table", table, where))
+    return found
 
 
 def _as_doubles(name: str, array: Any) -> Any:
@@ -259,9 +337,9 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
         array = _as_doubles(name, array)  # Fractions, mpmath numbers, long integers
     if array.dtype.kind == "c":
         raise SubjectFault(f"{name} returned complex numbers, expected real ones")
-    allowed = "iu" if kind == "indices" else "iuf"
+    allowed = "iu" if kind in INTEGERS else "iuf"
     if array.dtype.kind not in allowed:
-        wanted = "integers" if kind == "indices" else "real numbers"
+        wanted = "integers" if kind in INTEGERS else "real numbers"
         raise SubjectFault(f"{name} returned {_said(result)}, expected {wanted}")
     shape = SHAPES[kind](values)
     if kind == "scalar":
@@ -271,9 +349,18 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
     if not _fits(array.shape, shape):
         wanted = str(shape).replace("None", "K + 1")
         raise SubjectFault(f"{name} returned shape {array.shape}, expected {wanted}")
-    if kind == "indices":
+    if kind == "records":
+        _require_within(name, array, values["energies"].shape)
+    if kind in INTEGERS:
         return np.array(array, dtype=np.int64)
+    if kind == "masked table":  # nothing is defined where there is no mass
+        array = np.where(values["mass"] > 0, array, 0.0)
     return _finite(name, np.array(array, dtype=np.float64))
+
+
+def _require_within(name: str, states: Any, shape: tuple[int, ...]) -> None:
+    if ((states < 0) | (states >= np.array(shape))).any():
+        raise SubjectFault(f"{name} returned a state that a table {shape} has not")
 
 
 def _finite(name: str, value: Any) -> Any:

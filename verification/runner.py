@@ -20,7 +20,7 @@ from verification.checks import (
 from verification.diagnosis import Diagnosis, diagnose_failures
 from verification.errors import OracleFault, in_one_line
 from verification.evidence.comparison import Finding
-from verification.subject import METHODS, Witness
+from verification.subject import METHODS, Witness, misspelt
 
 __all__ = [
     "ExitCode",
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 INTERRUPTED = "interrupted"
+SELF_CHECK = "the judge's self-check"
 SELF_CHECK_FAILED = "the oracle's own self-check failed"
 
 
@@ -50,13 +51,25 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class SubjectInfo:
-    """Who is judged, and what of the protocol it provides."""
+    """Who is judged, and what of the protocol it provides.
+
+    Attributes
+    ----------
+    name, dtype : str
+    conventions : dict of str to str
+        Complete.
+    provided, missing : tuple of str
+        Methods.
+    misspelt : dict of str to str
+        For a missing method the name of its own that may be meant for it.
+    """
 
     name: str
     dtype: str
     conventions: dict[str, str]
     provided: tuple[str, ...]
     missing: tuple[str, ...]
+    misspelt: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(subject: object) -> SubjectInfo:
@@ -68,12 +81,14 @@ def describe(subject: object) -> SubjectInfo:
         If it declares a dtype or a convention that does not exist.
     """
     witness = Witness(subject)
+    missing = tuple(name for name in METHODS if not witness.provides(name))
     return SubjectInfo(
         witness.name,
         witness.dtype,
         witness.conventions,
-        tuple(name for name in METHODS if witness.provides(name)),
-        tuple(name for name in METHODS if not witness.provides(name)),
+        tuple(name for name in METHODS if name not in missing),
+        missing,
+        misspelt(subject, missing),
     )
 
 
@@ -97,6 +112,8 @@ class Report:
         What is wrong with the judge, if anything.
     interrupted : bool
         Whether the user stopped the run.
+    stopped_in : str
+        The check of which that was, and the method that was being asked.
     allow_inconclusive : bool
         Whether an INCONCLUSIVE check is tolerated.
     deep : bool
@@ -116,6 +133,7 @@ class Report:
     self_check: tuple[Finding, ...] = ()
     oracle_fault: str = ""
     interrupted: bool = False
+    stopped_in: str = ""
     allow_inconclusive: bool = False
     deep: bool = False
     seconds: float = 0.0
@@ -231,10 +249,11 @@ def run(
     info, witness, chosen = describe(subject), Witness(subject), tuple(checks)
     outcomes: list[Outcome] = []
     findings: tuple[Finding, ...] = ()
-    fault, interrupted = "", False
+    fault, interrupted, at = "", False, SELF_CHECK
     try:
         findings = trusted(seed)
         for check in chosen:
+            at = check.id
             outcome = run_check(check, witness, Session(seed, deep))
             outcomes.append(outcome)
             if on_outcome is not None:
@@ -254,12 +273,19 @@ def run(
         self_check=findings,
         oracle_fault=fault,
         interrupted=interrupted,
+        stopped_in=_stop(at, witness) if interrupted else "",
         allow_inconclusive=allow_inconclusive,
         deep=deep,
         seconds=time.perf_counter() - start,
         diagnoses=told[0],
         diagnosis=told[1],
     )
+
+
+def _stop(at: str, witness: Witness) -> str:
+    """Where an interrupt came, for a person who wonders what hangs."""
+    asked = witness.stopped_in
+    return f"{at}, while {asked} was asked" if asked else at
 
 
 def _diagnosed(

@@ -7,9 +7,8 @@
 // ./harness --six-digits prints as std::cout does by default.
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <numeric>
 #include <random>
@@ -21,7 +20,7 @@
 using Vector = std::vector<double>;
 
 static bool noise_eps = false;
-static const char* format = "%.17g";  // 17 digits: every double reads back the same
+static bool six_digits = false;
 
 // --- JSON, as much as the protocol needs
 
@@ -29,7 +28,8 @@ struct Json {
   enum { null, number, text, list, object } kind = null;
   double value = 0;
   std::string word;
-  std::vector<Json> items;                            // of a list
+  std::size_t size = 0;                               // of a list
+  Vector numbers;                                     // all that are in it, row by row
   std::vector<std::pair<std::string, Json>> members;  // of an object
 
   // The member of this name; null if there is none.
@@ -40,30 +40,19 @@ struct Json {
     return none;
   }
   double real() const {
-    if (kind == number) return value;
-    if (word == "nan") return NAN;
-    if (word == "inf") return INFINITY;
-    if (word == "-inf") return -INFINITY;
-    throw std::runtime_error("expected a number");
-  }
-  // All numbers below, row by row.
-  void flatten(Vector& out) const {
-    if (kind != list) return out.push_back(real());
-    for (const Json& item : items) item.flatten(out);
-  }
-  Vector reals() const {
-    Vector out;
-    flatten(out);
-    return out;
+    if (kind != number) throw std::runtime_error("expected a number");
+    return value;
   }
 };
 
 struct Reader {
-  const char* at;
+  const char *at, *end;
+
+  explicit Reader(const std::string& line) : at(line.data()), end(at + line.size()) {}
 
   char peek() {
-    while (*at == ' ' || *at == '\t') ++at;
-    return *at;
+    while (at != end && (*at == ' ' || *at == '\t')) ++at;
+    return at == end ? '\0' : *at;
   }
   bool skip(char c) { return peek() == c && ++at; }
   void need(char c) {
@@ -72,9 +61,38 @@ struct Reader {
   // The protocol's own strings have no escapes; an escaped character stands for itself.
   std::string word() {
     std::string out;
-    for (need('"'); *at && *at != '"'; ++at) out += *at == '\\' ? *++at : *at;
+    for (need('"'); at != end && *at != '"'; ++at) {
+      if (*at == '\\' && ++at == end) break;
+      out += *at;
+    }
     need('"');
     return out;
+  }
+  double number() {
+    double value;
+    const auto [next, fault] = std::from_chars(at, end, value);
+    if (fault != std::errc()) throw std::runtime_error("JSON: expected a number");
+    at = next;
+    return value;
+  }
+  // A list of lists of ... numbers, of which the longest have a million.
+  std::size_t list(Vector& out) {
+    std::size_t size = 0;
+    for (need('['); !skip(']'); skip(','), ++size) {
+      if (peek() == '[')
+        list(out);
+      else if (*at == '"')
+        out.push_back(spelled(word()));
+      else
+        out.push_back(number());
+    }
+    return size;
+  }
+  static double spelled(const std::string& word) {
+    if (word == "nan") return NAN;
+    if (word == "inf") return INFINITY;
+    if (word == "-inf") return -INFINITY;
+    throw std::runtime_error("expected a number");
   }
   Json read() {
     Json json;
@@ -89,34 +107,36 @@ struct Reader {
         return json;
       case '[':
         json.kind = Json::list;
-        for (need('['); !skip(']'); skip(',')) json.items.push_back(read());
+        json.size = list(json.numbers);
         return json;
       case '"':
         json.kind = Json::text;
         json.word = word();
         return json;
       case 'n':
+        if (end - at < 4) throw std::runtime_error("JSON: expected null");
         at += 4;
         return json;
       default:
-        char* end;
         json.kind = Json::number;
-        json.value = std::strtod(at, &end);
-        if (end == at) throw std::runtime_error("JSON: expected a value");
-        at = end;
+        json.value = number();
+        json.numbers = {json.value};
         return json;
     }
   }
 };
 
+// The shortest digits that read back the same.
 static void print(std::string& out, double value) {
-  char digits[32];
+  char digits[32], *const end = digits + sizeof digits;
   if (std::isnan(value))
     out += "\"nan\"";
   else if (std::isinf(value))
     out += value > 0 ? "\"inf\"" : "\"-inf\"";
+  else if (six_digits)
+    out.append(digits, std::to_chars(digits, end, value, std::chars_format::general, 6).ptr);
   else
-    out.append(digits, std::snprintf(digits, sizeof digits, format, value));
+    out.append(digits, std::to_chars(digits, end, value).ptr);
 }
 
 static void print(std::string& out, const double* row, std::size_t size) {
@@ -142,11 +162,11 @@ struct Quadratic {
 
   explicit Quadratic(const Json& loss) {
     if (loss["kind"].word != "quadratic") throw NotImplemented("quadratic losses only");
-    m = loss["m"].reals();
+    m = loss["m"].numbers;
     c = loss["c"].real();
     d = m.size();
-    Vector given = loss["H"].reals();  // one number, the diagonal, or all
-    if (given.size() == d * d && (d > 1 || loss["H"].kind == Json::list)) {
+    Vector given = loss["H"].numbers;  // one number, the diagonal, or all
+    if (given.size() == d * d) {
       H = given;
     } else {
       H.assign(d * d, 0);
@@ -176,7 +196,7 @@ class Normals {
   explicit Normals(const Json& arguments) {
     const Json &draws = arguments["draws"], &seed = arguments["seed"];
     if (draws.kind == Json::list)
-      given = draws.reals();
+      given = draws.numbers;
     else if (seed.kind == Json::number)
       bits.seed(static_cast<unsigned long long>(seed.value));
     else
@@ -187,16 +207,16 @@ class Normals {
 
 static std::size_t replicates(const Json& arguments) {
   const Json &draws = arguments["draws"], &n = arguments["n"];
-  if (draws.kind == Json::list) return draws.items.size();
+  if (draws.kind == Json::list) return draws.size;
   return n.kind == Json::number ? static_cast<std::size_t>(n.value) : 1;
 }
 
 // Algorithm 3: the eps-weighted mean of the states of a Langevin chain.
 static Vector sgld_mean(const Json& arguments) {
   const Quadratic f(arguments["loss"]);
-  const Vector x = arguments["x"].reals(), eps = arguments["step_sizes"].reals();
+  const Vector x = arguments["x"].numbers, eps = arguments["step_sizes"].numbers;
   const Json& given = arguments["start"];
-  const Vector start = given.kind == Json::list ? given.reals() : x;
+  const Vector start = given.kind == Json::list ? given.numbers : x;
   const double tau = arguments["tau"].real();
   const double total = std::accumulate(eps.begin(), eps.end(), 0.0);
   Normals z(arguments);
@@ -219,7 +239,7 @@ static Vector sgld_mean(const Json& arguments) {
 // Algorithm 4: the mean of samples around x, weighted with exp(-f).
 static Vector importance_mean(const Json& arguments) {
   const Quadratic f(arguments["loss"]);
-  const Vector x = arguments["x"].reals();
+  const Vector x = arguments["x"].numbers;
   const double root = std::sqrt(arguments["tau"].real());
   const std::size_t J = static_cast<std::size_t>(arguments["samples"].real());
   Normals z(arguments);
@@ -251,14 +271,14 @@ static std::string answer(const Json& message) {
   if (what == "start")
     return out + R"({"name":"samplers in C++","methods":["sgld_mean","importance_mean"]})";
   if (what == "echo") {
-    const Vector numbers = message["numbers"].reals();
+    const Vector numbers = message["numbers"].numbers;
     print(out, numbers.data(), numbers.size());
     return out;
   }
   const Json& arguments = message["arguments"];
   const bool chain = message["method"].word == "sgld_mean";
   const Vector rows = chain ? sgld_mean(arguments) : importance_mean(arguments);
-  const std::size_t d = arguments["x"].items.size();
+  const std::size_t d = arguments["x"].size;
   for (std::size_t at = 0; at < rows.size(); at += d) {
     out += at ? ',' : '[';
     print(out, &rows[at], d);
@@ -270,11 +290,11 @@ int main(int count, char** words) {
   for (int i = 1; i < count; ++i) {
     const std::string word = words[i];
     if (word == "--noise-eps") noise_eps = true;
-    if (word == "--six-digits") format = "%g";
+    if (word == "--six-digits") six_digits = true;
   }
   std::ios::sync_with_stdio(false);
   for (std::string line; std::getline(std::cin, line);) {
-    const Json message = Reader{line.c_str()}.read();
+    const Json message = Reader(line).read();
     if (message["message"].word == "stop") break;
     std::string out;
     try {

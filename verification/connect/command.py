@@ -7,11 +7,11 @@ each to its standard output: JSON objects, one per line, see `docs/connect.md`.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache, partial
 from threading import TIMEOUT_MAX
 from typing import Any, Self
@@ -26,7 +26,7 @@ from verification.connect.messages import (
 )
 from verification.connect.process import Process, Silent
 from verification.errors import CannotStart, SubjectFault
-from verification.subject import METHODS, Subject
+from verification.subject import METHODS, Subject, meant
 
 __all__ = ["PATIENCE", "PROTOCOL", "TIME_LIMIT", "Command"]
 
@@ -40,6 +40,14 @@ TIME_LIMIT = 60.0
 PATIENCE = 2
 
 ANSWERS = ("result", "not-implemented", "error")
+
+#: What a harness says of itself, and may say otherwise at no later start.
+DECLARED: dict[str, Any] = {
+    "name": None,
+    "dtype": "float64",
+    "conventions": {},
+    "methods": None,
+}
 
 
 class Command:
@@ -86,6 +94,7 @@ class Command:
         try:
             said = self._start()
             self._methods = _methods(said)
+            self._said = said
         except HarnessFault as fault:
             self._abandon()
             raise CannotStart(f"{shlex.join(self._words)}: {fault}") from None
@@ -150,7 +159,7 @@ class Command:
     def _restart(self, name: str) -> None:
         try:
             self._spare("start")
-            self._start()
+            _same(self._said, self._start())
         except HarnessFault as fault:
             self._abandon()
             raise HarnessFault(f"{name}, starting again: {fault}") from None
@@ -215,9 +224,10 @@ def _signature(name: str) -> inspect.Signature:
 
 def _check(reply: dict[str, Any], own: int) -> None:
     """An answer is to this message, and is of one kind."""
-    if reply.get("id") != own:
+    id_ = reply.get("id")
+    if id_ != own or isinstance(id_, bool):  # which Python takes for a number
         raise HarnessFault(
-            f"answered message {own} with the id {reply.get('id')!r}: every message "
+            f"answered message {own} with the id {json.dumps(id_)}: every message "
             "has one answer, in order, with its id"
         )
     if sum(kind in reply for kind in ANSWERS) != 1:
@@ -239,7 +249,19 @@ def _methods(said: dict[str, Any]) -> tuple[str, ...]:
         raise _fault("start", f"must say its methods, a list of names, not {offered!r}")
     for name in offered:
         if name not in METHODS:
-            near = get_close_matches(str(name), METHODS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = meant(str(name))
+            hint = f"; did you mean {near}?" if near else ""
             raise _fault("start", f"offers {name!r}, which is no method{hint}")
     return tuple(offered)
+
+
+def _same(said: dict[str, Any], again: dict[str, Any]) -> None:
+    """A harness that was started again is the one that is judged."""
+    for key, default in DECLARED.items():
+        before, now = said.get(key, default), again.get(key, default)
+        if key == "methods" and isinstance(now, list):
+            before, now = sorted(before), sorted(map(str, now))
+        if now != before:
+            raise _fault(
+                "start", f"says {key} {now!r}, where it said {before!r} at first"
+            )

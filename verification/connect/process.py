@@ -1,8 +1,8 @@
 """A process that answers a line with a line, or is found out within a time limit.
 
-Whoever asks never touches a pipe, and so cannot block on one: a thread of its own
-writes the question and reads the answer, another keeps the end of what the process
-writes to standard error.
+Whoever asks never touches a pipe, and so cannot block on one: one thread writes the
+questions, one reads the answers, also while a question is being written, and one keeps
+the end of what the process writes to standard error.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import os
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ TAIL = 5  # lines of standard error that are shown
 SHOWN = 400  # characters of them
 GRACE = 2.0  # seconds that a process has to go by itself
 DYING = 1.0  # seconds for what a dying process leaves behind to arrive
+WATCH = 0.1  # seconds between two looks at whether a silent process still lives
 
 
 class Silent(HarnessFault):
@@ -63,11 +65,12 @@ class Process:
             raise HarnessFault(f"cannot be run: {reason}") from None
         self._farewell = b""
         self._questions: SimpleQueue[bytes | None] = SimpleQueue()
+        self._turns: SimpleQueue[bool | None] = SimpleQueue()
         self._answers: SimpleQueue[bytes] = SimpleQueue()
         self._said: deque[bytes] = deque(maxlen=TAIL)
         self._threads = [
-            Thread(target=self._converse, daemon=True),
-            Thread(target=self._listen, daemon=True),
+            Thread(target=work, daemon=True)
+            for work in (self._write, self._read, self._listen)
         ]
         for thread in self._threads:
             thread.start()
@@ -83,23 +86,41 @@ class Process:
         HarnessFault
             If the process dies, or closes its standard output.
         """
+        if self._process.poll() is not None:
+            raise HarnessFault(self._end())
         self._questions.put(question)
-        try:
-            line = self._answers.get(timeout=seconds)
-        except Empty:
-            raise Silent(
-                f"gave no answer within {seconds:g} s (an answer ends with a newline, "
-                f"and is flushed){self._tail()}"
-            ) from None
+        self._turns.put(True)
+        line = self._line(seconds)
         if not line.endswith(b"\n"):
             raise HarnessFault(self._end(line))
         return line
+
+    def _line(self, seconds: float) -> bytes:
+        """The next line; what there is of it, if the process ends before.
+
+        The end of its output alone would not tell: a child that outlives the process
+        keeps it open.
+        """
+        deadline, ended = time.monotonic() + seconds, False
+        while not ended and (left := deadline - time.monotonic()) > 0:
+            with suppress(Empty):
+                return self._answers.get(timeout=min(left, WATCH))
+            ended = self._process.poll() is not None
+        if not ended:
+            raise Silent(
+                f"gave no answer within {seconds:g} s (an answer ends with a newline, "
+                f"and is flushed){self._tail()}"
+            )
+        with suppress(Empty):  # a last word may still be on its way
+            return self._answers.get(timeout=DYING)
+        return b""
 
     def close(self, farewell: bytes = b"", grace: float = GRACE) -> None:
         """Say a last line and no more; after `grace` seconds, end the process."""
         atexit.unregister(self.close)
         self._farewell = farewell
         self._questions.put(None)
+        self._turns.put(None)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(grace)
         if os.name == "posix":
@@ -111,18 +132,21 @@ class Process:
         for thread in self._threads:
             thread.join(DYING)
 
-    def _converse(self) -> None:
-        stdin, stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
+    def _write(self) -> None:
+        stdin = _pipe(self._process.stdin)
         for question in iter(self._questions.get, None):
             with suppress(OSError):  # it is dead, perhaps after a last word
                 stdin.write(question)
                 stdin.flush()
-            self._answers.put(stdout.readline(LONGEST))
         with suppress(OSError):
             stdin.write(self._farewell)
         with suppress(OSError):
             stdin.close()
-        stdout.close()
+
+    def _read(self) -> None:
+        with _pipe(self._process.stdout) as stdout:
+            for _ in iter(self._turns.get, None):
+                self._answers.put(stdout.readline(LONGEST))
 
     def _listen(self) -> None:
         with _pipe(self._process.stderr) as stderr:
@@ -130,7 +154,7 @@ class Process:
                 if line.strip():
                     self._said.append(line)
 
-    def _end(self, line: bytes) -> str:
+    def _end(self, line: bytes = b"") -> str:
         """What a process did whose answer has no end."""
         if len(line) == LONGEST:
             return f"wrote a line of more than {LONGEST} bytes"
@@ -139,7 +163,7 @@ class Process:
             code = self._process.wait(DYING)
         except subprocess.TimeoutExpired:
             return f"closed its standard output{where}{self._tail()}"
-        self._threads[1].join(DYING)
+        self._threads[-1].join(DYING)
         return f"died{where}, {_cause(code)}{self._tail()}"
 
     def _tail(self) -> str:
