@@ -32,7 +32,7 @@ from verification.evidence.comparison import (
     not_above,
     not_below,
 )
-from verification.guard import RESULT_KINDS, SHAPES
+from verification.guard import PARTS, RESULT_KINDS, SHAPES
 from verification.report.terminal import Terminal, explain, listing
 from verification.subject import CONVENTIONS, METHODS, Subject, Witness
 
@@ -66,8 +66,9 @@ def ask(method, name="local_entropy"):
 
 def test_every_method_has_a_kind_of_answer_and_every_kind_a_shape():
     assert set(RESULT_KINDS) == set(METHODS)
-    assert set(RESULT_KINDS.values()) - set(SHAPES) == {"scalar and vector"}
-    assert len(METHODS) == 23
+    assert set(RESULT_KINDS.values()) - set(SHAPES) == {*PARTS, "energies"}
+    assert {form for of in PARTS.values() for form in of.values()} <= set(SHAPES)
+    assert len(METHODS) == 31
 
 
 def test_a_missing_method_is_not_run_by_name():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,15 @@ from refimpl.exact import ExactHeat, ExactMean
 from refimpl.importance import ImportanceSampling, importance, log_weights, weighed
 from refimpl.interfaces import BestGaussian, Iterate, Projection, Reducible
 from refimpl.losses.minibatch import subset
+from refimpl.multiscale import finite, gaussian
+from refimpl.multiscale.local_entropies import LocalEntropies
+from refimpl.multiscale.metropolis import (
+    MultilevelMetropolis,
+    Random,
+    Stored,
+    TableMetropolis,
+)
+from refimpl.multiscale.temperatures import Temperatures
 from refimpl.network import Network
 from refimpl.robbins_monro import RobbinsMonro, robbins_monro
 from refimpl.sgld import SGLD, Langevin, langevin
@@ -260,12 +269,122 @@ class Refimpl:
         kinds = {"harmonic": schedules.Harmonic, "power": schedules.PowerLaw}
         return schedules.steps(kinds[kind](*parameters), count)
 
+    # --- several levels
+
+    def multiscale_energies(
+        self, energies: Any, reference: Any, temperatures: Any
+    ) -> Any:
+        levels = Temperatures(temperatures)
+        return finite.effective_energies(energies, reference, levels)[:-1]
+
+    def multiscale_law(self, energies: Any, reference: Any, temperatures: Any) -> Any:
+        return finite.gibbs(energies, reference, Temperatures(temperatures))
+
+    def multiscale_objective(
+        self, law: Any, energies: Any, reference: Any, temperatures: Any
+    ) -> float:
+        levels = Temperatures(temperatures)
+        return finite.objective(law, energies, reference, levels)
+
+    def chained_local_entropy(
+        self, loss: Any, x: Any, taus: Any, temperatures: Any
+    ) -> Any:
+        def value(f: Any) -> Any:
+            return LocalEntropies(f, taus, Temperatures(temperatures))(x)
+
+        return _ask(value, loss)
+
+    def chained_local_entropy_gradient(
+        self, loss: Any, x: Any, taus: Any, temperatures: Any
+    ) -> Any:
+        def slope(f: Any) -> Any:
+            return LocalEntropies(f, taus, Temperatures(temperatures)).gradient(x)
+
+        return _ask(slope, loss)
+
+    def multiscale_gaussian(
+        self, loss: Any, mean: Any, covariance: Any, sizes: Any, temperatures: Any
+    ) -> Any:
+        ends = np.cumsum([0, *sizes])
+        levels = [_conditional(mean, covariance, n, end) for n, end in pairwise(ends)]
+        energy = _energy(loss_of(loss))
+        law = gaussian.multiscale_gaussian(energy, levels, Temperatures(temperatures))
+        return law.free_energy(), *law.moments()
+
+    def multilevel_metropolis(
+        self,
+        energies: Any,
+        reference: Any,
+        temperatures: Any,
+        proposals: Any,
+        inner_steps: Any,
+        steps: int,
+        *,
+        start: Any,
+        draws: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        levels = Temperatures(temperatures)
+        run = TableMetropolis(energies, reference, levels, proposals, inner_steps)
+        if draws is not None:
+            return run.replay(start, draws).states
+        return run(start, steps, rng=np.random.default_rng(seed), n=n).states
+
+    def multilevel_metropolis_gaussian(
+        self,
+        loss: Any,
+        sizes: Any,
+        temperatures: Any,
+        scales: Any,
+        inner_steps: Any,
+        steps: int,
+        *,
+        start: Any,
+        draws: Any = None,
+        uniforms: Any = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Any:
+        run = MultilevelMetropolis(Temperatures(temperatures), scales, inner_steps)
+        f, cuts = loss_of(loss), np.cumsum(sizes)[:-1]
+        rng = np.random.default_rng(seed)
+        found = []
+        for r in range(n):
+            walk = run.begin(lambda *w: f(np.concatenate(w)), np.split(start, cuts))
+            for t in range(steps):
+                noise = (
+                    Random(rng)
+                    if draws is None
+                    else Stored(draws[r, t], uniforms[r, t])
+                )
+                found.append(np.concatenate(run.advance(walk, noise).w))
+        return np.reshape(found, (n, steps, -1))
+
 
 def _ask(function: Any, loss: Any, *arguments: Any) -> Any:
     try:
         return function(loss_of(loss), *arguments)
     except _REFUSALS as refusal:
         raise NotImplementedError(str(refusal)) from refusal
+
+
+def _energy(f: Any) -> gaussian.QuadraticEnergy:
+    """A loss whose gradient is affine, by its value and derivatives at 0."""
+    zero, eye = np.zeros(f.d), np.eye(f.d)
+    slope = f.gradient(zero)
+    curvature = f.gradient(eye) - slope
+    return gaussian.QuadraticEnergy((curvature + curvature.T) / 2, -slope, f(zero))
+
+
+def _conditional(
+    mean: Any, covariance: Any, n: int, end: int
+) -> gaussian.GaussianLevel:
+    """The law of the coordinates n, ..., end - 1 given those before them."""
+    cross = covariance[n:end, :n]
+    B = np.linalg.solve(covariance[:n, :n], cross.T).T
+    b = mean[n:end] - B @ mean[:n]
+    return gaussian.GaussianLevel(B, b, covariance[n:end, n:end] - B @ cross.T)
 
 
 def _trajectory(

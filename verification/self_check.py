@@ -18,9 +18,9 @@ from verification.losses import GaussianMixture, GaussianWells, Quadratic
 from verification.mistakes import CATALOGUE, planted
 from verification.subject import Witness
 from verification.truth import closed_forms as cf
+from verification.truth import multiscale, multiscale_sampling, quadrature
 from verification.truth import output_laws as laws
-from verification.truth import quadrature
-from verification.truth.carriers import MP
+from verification.truth.carriers import MP, Double
 
 PLANTED = "T02"
 CATCHER = "EQ2-01"
@@ -46,7 +46,12 @@ def self_check(seed: int) -> list[Finding]:
     seed : int
         Draws the fresh problems.
     """
-    return [*_two_truths_agree(seed), *_two_laws_agree(seed), *_a_mistake_is_caught()]
+    return [
+        *_two_truths_agree(seed),
+        *_two_laws_agree(seed),
+        *_several_levels_agree(seed),
+        *_a_mistake_is_caught(),
+    ]
 
 
 def _two_truths_agree(seed: int) -> list[Finding]:
@@ -95,6 +100,39 @@ def _two_laws_agree(seed: int) -> list[Finding]:
             slack = LAWS_AGREE * (1 + float(np.abs(b).max()))
             findings.append(agree(f"two routes to the {what}, {name}", a, b, slack))
     return findings
+
+
+def _several_levels_agree(seed: int) -> list[Finding]:
+    """On a fresh table: two routes to P* and V_0, and to the law of Metropolis."""
+    rng, ctx = np.random.default_rng(seed), MP(40)
+    f, Q = rng.uniform(size=(2, 2, 3)), rng.uniform(0.5, 1.0, size=(2, 2, 3))
+    given: tuple[Any, ...] = (f, Q / Q.sum(), rng.uniform(0.25, 1.5, size=3))
+    value = -ctx.number(given[2][0]) * ctx.log(multiscale.nested(ctx, *given)[0].item())
+    conditionals = multiscale.tilted(ctx, *given)
+    P, R = multiscale.nested_law(ctx, *given), multiscale.product_of(conditionals)
+    J = multiscale.objective(ctx, R, *given)
+    moves = [rng.dirichlet(np.ones(2), size=2) for _ in range(2)]
+    flat: tuple[Any, ...] = (
+        f[..., 0],
+        Q[..., 0] / Q[..., 0].sum(),
+        given[2][:2],
+        moves,
+    )
+    model = multiscale_sampling.Finite(Double(), *flat)
+    one = multiscale_sampling.kernel(model, (2,))
+    paths = multiscale_sampling.path_kernel(Double(), *(*flat, 2))
+    other = multiscale_sampling.as_kernel(paths)
+    cells = [(state, pair) for state, pairs in other.items() for pair in pairs]
+    return [
+        agree("two routes to P*, several levels", P, R, AGREEMENT),
+        agree("V_0 and J at P*, several levels", J, value, AGREEMENT),
+        agree(
+            "two routes to the law of multilevel Metropolis",
+            [one[state].get(pair, 0.0) for state, pair in cells],
+            [other[state][pair] for state, pair in cells],
+            LAWS_AGREE,
+        ),
+    ]
 
 
 def _a_mistake_is_caught() -> list[Finding]:

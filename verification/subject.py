@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from verification.errors import (
 )
 from verification.guard import Handed, answer
 
-__all__ = ["CONVENTIONS", "METHODS", "Subject", "Witness"]
+__all__ = ["CONVENTIONS", "METHODS", "Subject", "Witness", "meant", "misspelt"]
 
 Array = NDArray[np.float64]
 Loss = Any  # plain data, see `verification.losses`
@@ -43,7 +44,7 @@ class Subject(Protocol):
     name : str
         Shown in reports.
     dtype : {"float64", "float32"}
-        Drives tolerances, nothing else.
+        Drives tolerances; and "float32" is given no number that it cannot hold.
     conventions : mapping of str to str
         Declared readings of the paper, see `CONVENTIONS`; may be absent.
 
@@ -261,6 +262,102 @@ class Subject(Protocol):
         """
         ...
 
+    # --- entropic regularisation at several levels; the coarse level comes first
+
+    def multiscale_energies(
+        self, energies: Array, reference: Array, temperatures: Array
+    ) -> list[Array]:
+        """V_0, V_1, …, V_{d−1} of the multi-scale Gibbs law on a table.
+
+        `energies` f and `reference` Q, a law, have one axis for each of d levels,
+        `temperatures` holds λ_1…λ_d, of any order.  V_d = f and V_{k−1}(w_<k) =
+        −λ_k log Σ Q_k(w_k|w_<k) exp(−V_k(w_≤k)/λ_k): V_k has k axes.
+        """
+        ...
+
+    def multiscale_law(
+        self, energies: Array, reference: Array, temperatures: Array
+    ) -> Array:
+        """The law P* that minimises J; arguments, and shape, as of the energies."""
+        ...
+
+    def multiscale_objective(
+        self, law: Array, energies: Array, reference: Array, temperatures: Array
+    ) -> float:
+        """J(P) = E_P f + Σ_k λ_k E_P KL(P_k(·|w_<k) ‖ Q_k(·|w_<k))."""
+        ...
+
+    def chained_local_entropy(
+        self, loss: Loss, x: Array, taus: Array, temperatures: Array
+    ) -> float:
+        """V_0(x) for w_k|w_{k−1} ~ N(w_{k−1}, τ_k I), w_0 = x, energy f(w_d)."""
+        ...
+
+    def chained_local_entropy_gradient(
+        self, loss: Loss, x: Array, taus: Array, temperatures: Array
+    ) -> Array:
+        """∇V_0(x): (d,)."""
+        ...
+
+    def multiscale_gaussian(
+        self,
+        loss: Loss,
+        mean: Array,
+        covariance: Array,
+        sizes: tuple[int, ...],
+        temperatures: Array,
+    ) -> tuple[float, Array, Array]:
+        """V_0, and mean and covariance of P*, for a quadratic loss of all levels.
+
+        The reference is N(mean, covariance) on all levels together, one after the
+        other, of `sizes` coordinates: float, (n,), (n, n).
+        """
+        ...
+
+    def multilevel_metropolis(
+        self,
+        energies: Array,
+        reference: Array,
+        temperatures: Array,
+        proposals: list[Array],
+        inner_steps: tuple[int, ...],
+        steps: int,
+        *,
+        start: NDArray[np.int64],
+        draws: Array | None = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> NDArray[np.int64]:
+        """The recorded states of multilevel Metropolis on a table: (n, steps, d).
+
+        `proposals` are row-stochastic matrices, one for each level, `inner_steps`
+        T'_2…T'_d.  `draws` (n, steps, m) are uniforms, m = 2 + 2T' for two levels,
+        used in the order in which values are proposed and decided upon.
+        """
+        ...
+
+    def multilevel_metropolis_gaussian(
+        self,
+        loss: Loss,
+        sizes: tuple[int, ...],
+        temperatures: Array,
+        scales: Array,
+        inner_steps: tuple[int, ...],
+        steps: int,
+        *,
+        start: Array,
+        draws: Array | None = None,
+        uniforms: Array | None = None,
+        n: int = 1,
+        seed: int | None = None,
+    ) -> Array:
+        """The same in R^N, N = Σ sizes, without a reference: (n, steps, N).
+
+        `scales` are the standard deviations of the normal proposals of the levels.
+        `draws` (n, steps, …) are standard normals, `uniforms` (n, steps, …) decide.
+        """
+        ...
+
 
 METHODS = tuple(
     name
@@ -279,6 +376,32 @@ CONVENTIONS = {
     "loss.reduction": ("mean", "sum"),
     "network.relu_at_zero": ("0", "1"),
 }
+
+#: From this similarity on, see `difflib`, a name is taken for another misspelt.
+CLOSE = 0.75
+
+
+def meant(name: str, methods: Iterable[str] = METHODS) -> str:
+    """The method that a name which is none is close to; "" if there is none."""
+    near = get_close_matches(name.lower(), [*methods], n=1, cutoff=CLOSE)
+    return near[0] if near else ""
+
+
+def misspelt(subject: object, missing: Iterable[str]) -> dict[str, str]:
+    """Missing methods, each with a method of the subject's own whose name is close.
+
+    Nothing of the subject is run: its attributes are looked up as they are written.
+    """
+    names = {name for kind in type(subject).__mro__ for name in vars(kind)}
+    names |= {*getattr(subject, "__dict__", {})}
+    found = {}
+    for name in sorted(names - {*METHODS}):
+        own = inspect.getattr_static(subject, name)
+        method = callable(own) or isinstance(own, classmethod)
+        if method and not name.startswith("_") and (near := meant(name, missing)):
+            found[near] = name
+    return found
+
 
 NO_SUM = "a network's mean over several examples is no sum over any others"
 
@@ -309,6 +432,8 @@ class Witness:
         One value for each key of `CONVENTIONS`, as declared or by default.
     calls : Counter of str
         How often each method was called.
+    stopped_in : str
+        The method that was being asked when the user interrupted, if any was.
 
     Raises
     ------
@@ -332,6 +457,7 @@ class Witness:
             )
         self.conventions = _declared(_attribute(subject, "conventions", {}))
         self.calls: Counter[str] = Counter()
+        self.stopped_in = ""
         self._summed: dict[Any, Any] = {}
 
     @property
@@ -368,7 +494,8 @@ class Witness:
 
     def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         method = self._method(name)
-        handed = Handed(getattr(Subject, name), self._as_declared(args), kwargs)
+        args = self._as_declared(args)
+        handed = Handed(getattr(Subject, name), args, kwargs, self.dtype)
         self.calls[name] += 1
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -381,6 +508,9 @@ class Witness:
             raise  # of a connection, which says what happened behind it
         except (Exception, SystemExit) as exc:
             raise SubjectFault(f"{name} raised {in_one_line(exc)}") from exc
+        except KeyboardInterrupt:
+            self.stopped_in = name
+            raise
         finally:
             changed = handed.changed()
         if changed:

@@ -11,16 +11,20 @@ from verification.mistakes.kill_table import (
     kill_table,
 )
 from verification.mistakes.mistake import Mistake, planted
+from verification.mistakes.sensitivity import DETERMINISTIC, Point, sensitivity
 
 __all__ = [
     "CATALOGUE",
+    "DETERMINISTIC",
     "ENOUGH",
     "MARGIN",
     "SEEDS",
     "Kill",
     "KillTable",
     "Mistake",
+    "Point",
     "entries",
     "kill_table",
     "planted",
+    "sensitivity",
 ]

@@ -19,6 +19,7 @@ from verification.losses import LeastSquares
 from verification.mistakes.importance import IMPORTANCE
 from verification.mistakes.langevin import LANGEVIN
 from verification.mistakes.mistake import Fault, Mistake
+from verification.mistakes.multiscale import MULTISCALE
 from verification.mistakes.networks import (
     METHOD,
     NETWORKS,
@@ -468,7 +469,8 @@ _ENTRIES = (
     *(*_THEORY, *LANGEVIN, *ROBBINS_MONRO, *IMPORTANCE),
     *sorted((*_BUFFERS, *RUNNING, *NETWORKS), key=lambda entry: entry.id),
     *SPAN,
+    *MULTISCALE,
 )
 
 CATALOGUE: dict[str, Mistake] = {entry.id: entry for entry in _ENTRIES}
-"""Every known mistake by its id, in the order T, S, H, I, M, X, R."""
+"""Every known mistake by its id, in the order T, S, H, I, M, X, R, L."""

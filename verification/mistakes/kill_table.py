@@ -91,10 +91,18 @@ class KillTable:
         return [mistake for mistake, killers in self.kills.items() if not killers]
 
     @property
+    def by_check(self) -> dict[str, list[str]]:
+        """For each check the mistakes that it surely fails."""
+        killed: dict[str, list[str]] = {check.id: [] for check in self.checks}
+        for mistake, killers in self.kills.items():
+            for check in killers:
+                killed[check].append(mistake)
+        return killed
+
+    @property
     def dead(self) -> list[str]:
         """Checks that fail no mistake."""
-        alive = {check for killers in self.kills.values() for check in killers}
-        return [check.id for check in self.checks if check.id not in alive]
+        return [check for check, mistakes in self.by_check.items() if not mistakes]
 
     @property
     def needed(self) -> dict[str, list[str]]:
@@ -156,6 +164,7 @@ def kill_table(
     progress: Progress | None = None,
     *,
     seed: int = 0,
+    levels: Iterable[str] = tuple(LEVELS),
 ) -> KillTable:
     """Plant each mistake in the right subject and run the checks on it.
 
@@ -173,8 +182,11 @@ def kill_table(
         Called with each mistake and its killers.
     seed : int
         Where the stochastic checks' seeds begin.
+    levels : iterable of str
+        Of the checks that are run; all by default.
     """
-    table = KillTable(all_checks())
+    wanted = set(levels)
+    table = KillTable([check for check in all_checks() if check.level in wanted])
     right = _Remembered(right)
     witness = Witness(right)
     outcomes = [run_check(check, witness, Session(seed)) for check in table.checks]
@@ -247,7 +259,9 @@ class _Remembered:
 
 
 def _key(argument: Any) -> Any:
-    return argument.tobytes() if isinstance(argument, np.ndarray) else argument
+    if isinstance(argument, np.ndarray):
+        return argument.shape, argument.tobytes()
+    return argument
 
 
 def _margin(outcome: Outcome) -> float:

@@ -7,6 +7,7 @@ algorithm that may itself be right.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,13 @@ REPLICATED = (
 
 def looped(loop: Loop) -> dict[str, Fault]:
     """`train` with another loop around the right algorithms."""
+    return {"train": partial(_run, loop)}
 
-    def train(
-        _right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
-    ) -> Array:
-        return loop.run(PROJECTS[method], loss, x0, method, record, **given)
 
-    return {"train": train}
+def _run(
+    loop: Loop, _right: Any, loss: Any, x0: Any, method: str, record: Any, **given: Any
+) -> Array:
+    return loop.run(PROJECTS[method], loss, x0, method, record, **given)
 
 
 def _scaled(factor: Callable[[int, int], float]) -> Callable[[Update], Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+from verification.diagnosis.combined import VERDICTS, Couple
 from verification.diagnosis.confusion import (
     NEEDED_BY_LAW,
     NEEDED_BY_REPLAY,
@@ -13,7 +15,13 @@ from verification.diagnosis.confusion import (
 from verification.diagnosis.result import Diagnosis
 from verification.report.terminal import Terminal
 
-__all__ = ["ConfusionPrinter", "as_json", "print_diagnosis"]
+__all__ = [
+    "ConfusionPrinter",
+    "PairPrinter",
+    "as_json",
+    "pairs_as_json",
+    "print_diagnosis",
+]
 
 MEANING = {
     "replay": "given its draws",
@@ -71,6 +79,62 @@ class ConfusionPrinter:
             self._terminal.paragraph(f"{route:11}", said)
         wrong = [f"{one.planted} as {_name(one)}" for one in table.wrong]
         self._terminal.paragraph("wrong      ", ", ".join(wrong) or "none")
+
+
+class PairPrinter:
+    """Prints what pairs of mistakes are told, as they are diagnosed.
+
+    Parameters
+    ----------
+    terminal : Terminal
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def line(self, couple: Couple) -> None:
+        """One pair."""
+        named = "" if couple.diagnosis is None else couple.diagnosis.name
+        head = f"{couple.verdict:7} {couple.family}: {couple.name}: "
+        self._terminal.paragraph(head, named)
+
+    def footer(self, told: list[Couple]) -> None:
+        """How many of each kind, and which of them are not told as they are."""
+        self._terminal.say("\u2500" * self._terminal.width)
+        heads = "".join(f"{verdict:>8}" for verdict in VERDICTS)
+        self._terminal.say(f"{'pairs of':38}{'all':>6}{heads}")
+        for kind, counts in counted(told).items():
+            row = "".join(f"{counts[verdict]:>8}" for verdict in VERDICTS)
+            self._terminal.say(f"{kind:38}{sum(counts.values()):>6}{row}")
+        for verdict in ("alike", "unseen", "silent", "wrong"):
+            which = [couple.name for couple in told if couple.verdict == verdict]
+            self._terminal.paragraph(f"{verdict:8}", ", ".join(which) or "none")
+
+
+def counted(told: list[Couple]) -> dict[str, Counter[str]]:
+    """For each kind of pair how many have each verdict."""
+    counts: dict[str, Counter[str]] = {}
+    for couple in told:
+        counts.setdefault(couple.kind, Counter())[couple.verdict] += 1
+    return counts
+
+
+def pairs_as_json(told: list[Couple]) -> dict[str, Any]:
+    """What pairs are told, as JSON's own types."""
+    return {
+        "schema": 1,
+        "pairs": [
+            {
+                "family": couple.family,
+                "planted": [*couple.coefficients, *couple.ids],
+                "verdict": couple.verdict,
+                "named": couple.diagnosis.name if couple.diagnosis else "",
+                "sentence": couple.diagnosis.sentence if couple.diagnosis else "",
+            }
+            for couple in told
+        ],
+        "counts": {kind: dict(counts) for kind, counts in counted(told).items()},
+    }
 
 
 def _name(told: Told) -> str:

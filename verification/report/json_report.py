@@ -139,12 +139,16 @@ def _sequential(case: Any, test: Evidence) -> dict[str, Any]:
 
 
 def problem(case: Any) -> dict[str, Any] | None:
-    """The loss, x, tau and what else is given, enough to compute a case again."""
-    if not hasattr(getattr(case, "loss", None), "to_json"):
-        return None
-    more = {k: v for k, v in case.more.items() if _is_plain(v)}
-    data = {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau}
-    return data | {"given": json.loads(json.dumps(more, default=_listed))}
+    """The loss, x, tau and what else is given, enough to compute a case again.
+
+    A case without a loss, such as a table, is all that it is given.
+    """
+    held = getattr(case, "more", {})
+    more = {k: v for k, v in held.items() if _is_plain(v)}
+    given = {"given": json.loads(json.dumps(more, default=_listed))}
+    if hasattr(getattr(case, "loss", None), "to_json"):
+        return {"loss": case.loss.to_json(), "x": list(case.x), "tau": case.tau} | given
+    return given if more else None
 
 
 def _is_plain(value: Any) -> bool:

@@ -6,7 +6,15 @@ import math
 from typing import Any
 
 from verification.checks import LEVELS
-from verification.mistakes import ENOUGH, MARGIN, SEEDS, Kill, KillTable, Mistake
+from verification.mistakes import (
+    ENOUGH,
+    MARGIN,
+    SEEDS,
+    Kill,
+    KillTable,
+    Mistake,
+    Point,
+)
 from verification.report.terminal import Terminal
 
 __all__ = ["KillPrinter", "as_json"]
@@ -57,6 +65,8 @@ class KillPrinter:
         self._terminal.say("\u2500" * self._terminal.width)
         self._say("killed", f"{killed} of {len(table.kills)} mistakes; {layers}")
         self._say("survivors", ", ".join(table.survivors) or "none")
+        counts = (f"{check} {len(ids)}" for check, ids in table.by_check.items())
+        self._say("by check", ", ".join(counts))
         for check, mistakes in table.needed.items():
             self._say("needed", f"{check}: alone in killing {', '.join(mistakes)}")
         if table.whole:
@@ -68,6 +78,17 @@ class KillPrinter:
             failed = ", ".join(table.false_kills)
             self._say("FALSE", f"the right subject itself fails {failed}")
 
+    def curve(self, points: list[Point]) -> None:
+        """How many mistakes are seen with wider tolerances, and which are lost."""
+        of = len(points[0].seen) + len(points[0].lost) if points else 0
+        self._terminal.say(f"{'tolerances':>12}{'seen':>8}{'of':>6}{'rate':>9}  lost")
+        known: set[str] = set()
+        for point in points:
+            head = f"{f'x {point.multiplier:g}':>12}{len(point.seen):8}{of:6}"
+            lost = ", ".join(name for name in point.lost if name not in known)
+            self._terminal.paragraph(f"{head}{point.rate:9.1%}  ", lost)
+            known |= set(point.lost)
+
     def _say(self, name: str, text: str) -> None:
         self._terminal.paragraph(f"{name:10}", text)
 
@@ -75,6 +96,17 @@ class KillPrinter:
 def _plain(kill: Kill) -> dict[str, Any]:
     margin = kill.margin if math.isfinite(kill.margin) else "inf"
     return {"margin": margin, "caught": kill.caught, "runs": kill.seeds}
+
+
+def curve_as_json(points: list[Point]) -> dict[str, Any]:
+    """The kill rates with wider tolerances as JSON's own types."""
+    return {
+        "schema": 1,
+        "curve": [
+            {"multiplier": p.multiplier, "seen": len(p.seen), "lost": list(p.lost)}
+            for p in points
+        ],
+    }
 
 
 def as_json(table: KillTable) -> dict[str, Any]:
@@ -85,6 +117,7 @@ def as_json(table: KillTable) -> dict[str, Any]:
             mistake: {check: _plain(kill) for check, kill in found.items()}
             for mistake, found in table.found.items()
         },
+        "by_check": table.by_check,
         "layers": table.layers,
         "needed": table.needed,
         "survivors": table.survivors,

@@ -80,6 +80,9 @@ class Terminal:
         if chosen:
             said = ", ".join(f"{k} {v}" for k, v in chosen.items())
             self.paragraph("readings ", said)
+        for method, name in subject.misspelt.items():
+            said = f"{name} is no method of the protocol; did you mean {method}?"
+            self.paragraph("hint     ", said)
         self.say()
         self.say(self._row("check", "verdict", "err/tol", "digits", "cases", "time"))
         self.say("─" * self.width)

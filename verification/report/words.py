@@ -88,7 +88,8 @@ def sentence(report: Report) -> str:
     if code is ExitCode.ORACLE_FAULT:
         return f"none, trust no verdict: {report.oracle_fault}."
     if code is ExitCode.INTERRUPTED:
-        return f"none: the run was interrupted.{so_far}"
+        place = f" in {report.stopped_in}" if report.stopped_in else ""
+        return f"none: the run was interrupted{place}.{so_far}"
     if code is ExitCode.FAILS:
         return f"{name} does not conform: {failing}."
     if code is ExitCode.NOTHING_RUN:
