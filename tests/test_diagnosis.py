@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from verification.__main__ import main
 from verification.adapter import Refimpl
@@ -19,16 +22,26 @@ from verification.checks import Verdict, find
 from verification.diagnosis import NO_MAPPING, Diagnosis, diagnose
 from verification.diagnosis.affine import Setting, solved
 from verification.diagnosis.behaviour import behaviour
+from verification.diagnosis.combined import couples, diagnosed
 from verification.diagnosis.confusion import Confusion, Told, confusion, identifiable
 from verification.diagnosis.diagnose import diagnose_failures, of_family
 from verification.diagnosis.fit import fit
 from verification.diagnosis.law import by_law
-from verification.diagnosis.power import Power, fitted, scaled, snapped
+from verification.diagnosis.power import (
+    Power,
+    fitted,
+    multiple,
+    said,
+    scaled,
+    snapped,
+)
 from verification.diagnosis.questions import FAMILIES, answered, difference, questions
 from verification.diagnosis.recorded import BadRecording, diagnose_recording, read
 from verification.diagnosis.result import joined, no_mapping
 from verification.diagnosis.signature import ask
 from verification.mistakes import CATALOGUE, planted
+from verification.report.diagnoses import PairPrinter, pairs_as_json
+from verification.report.terminal import Terminal
 from verification.runner import run
 from verification.subject import CONVENTIONS, Witness
 
@@ -49,7 +62,7 @@ class Chain:
     """Algorithm 3 in displacements from the centre, with knobs."""
 
     name = "chain"
-    drift = pull = 1.0
+    drift = pull = anchor = 1.0
     variance = 1.0
     rate = 0.0
     inertia = 0.0
@@ -65,6 +78,9 @@ class Chain:
     def slope(self, loss: Any, states: list[Any]) -> Any:
         return loss.gradient(states[-1])
 
+    def weights(self, steps: Any) -> Any:
+        return np.asarray(steps) / np.sum(steps)
+
     def sgld_mean(
         self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
     ):
@@ -76,13 +92,13 @@ class Chain:
         states = [np.tile(x if start is None else start, (len(draws), 1))]
         speed = np.zeros_like(states[0])
         for j, eps in enumerate(step_sizes[:-1]):
-            u = states[-1] - x
-            back = self.pull * u / tau + self.drift * self.slope(loss, states)
+            away = states[-1] - self.anchor * x
+            back = self.pull * away / tau + self.drift * self.slope(loss, states)
             noise = self.spread(eps, tau, j == 0) * draws[:, j]
             speed = self.inertia * speed + noise - 0.5 * eps * back
-            states.append(x + u + speed)
+            states.append(states[-1] + speed)
         if not self.rate:
-            return np.tensordot(step_sizes, states, axes=1) / np.sum(step_sizes)
+            return np.tensordot(self.weights(step_sizes), states, axes=1)
         mean = states[0]
         for state in states[1:]:
             mean = mean + self.rate * (state - mean)
@@ -90,10 +106,10 @@ class Chain:
 
 
 class Weighted:
-    """Algorithm 4 by pairwise odds, with a power of the weights and a spread."""
+    """Algorithm 4 by pairwise odds, with powers of weights and tau, and a spread."""
 
     name = "weighted"
-    power, variance = 1.0, 1.0
+    power, variance, of_tau = 1.0, 1.0, 0.0
 
     def __init__(self, **knobs: Any) -> None:
         vars(self).update(knobs)
@@ -105,7 +121,7 @@ class Weighted:
             shape = (n, samples, len(x))
             draws = np.random.default_rng(seed).standard_normal(shape)
         y = x + np.sqrt(self.variance * tau) * draws
-        f = self.power * loss(y)
+        f = self.power * tau**self.of_tau * loss(y)
         with np.errstate(over="ignore"):
             odds = 1 / np.exp(f[:, :, None] - f[:, None, :]).sum(axis=2)
         return np.einsum("nj,njd->nd", odds, y)
@@ -115,7 +131,7 @@ class Descent:
     """Algorithm 5 with factors of its terms."""
 
     name = "descent"
-    step, gradient, variance = 1.0, 1.0, 1.0
+    step, gradient, variance, anchor = 1.0, 1.0, 1.0, 1.0
 
     def __init__(self, **knobs: Any) -> None:
         vars(self).update(knobs)
@@ -131,8 +147,31 @@ class Descent:
         for j, a in enumerate(self.step * np.asarray(step_sizes)):
             points = y[:, None] + np.sqrt(self.variance * tau) * draws[:, j]
             mean = loss.gradient(points).sum(axis=1) / inner_samples
-            y = (1 - a) * y + a * x - a * self.gradient * tau * mean
+            y = (1 - a) * y + a * self.anchor * x - a * self.gradient * tau * mean
         return y
+
+
+class Runs(Chain):
+    """Whole runs around such chains, started at the centre."""
+
+    late = 0  # by how many updates the centre is
+
+    def train(self, loss, x0, method, record, *, batches=None, draws=None, seed=None):
+        if method != "sgld" or record.get("start") == "previous":
+            raise NotImplementedError("cold chains only")
+        steps, path = np.asarray(record["step_sizes"]), [np.asarray(x0, dtype=float)]
+        rng = np.random.default_rng(seed)
+        for k, tau in enumerate(record["tau"]):
+            f = loss if batches is None else loss.subset(batches[k])
+            centre = path[max(0, k - self.late)]
+            z = (
+                rng.standard_normal((len(steps) - 1, len(x0)))
+                if draws is None
+                else None
+            )
+            z = np.asarray(draws[k] if z is None else z)[None]
+            path.append(self.sgld_mean(f, centre, tau, steps, draws=z)[0])
+        return np.array(path)
 
 
 def told(subject: object, family: str, **options: Any) -> Diagnosis:
@@ -196,6 +235,40 @@ def test_two_mistakes_at_once() -> None:
     found = told(Both(variance=0.5), "Algorithm 3")
     assert found.name == "S34+S35"
     assert found.ids == ("S34", "S35")
+
+
+class Plain(Chain):
+    """A chain whose states have equal weights."""
+
+    def weights(self, steps: Any) -> Any:
+        return np.full(len(steps), 1 / len(steps))
+
+
+@pytest.mark.parametrize(
+    ("subject", "family", "name", "sentence"),
+    [
+        (Chain(drift=2, pull=2, variance=2), "Algorithm 3", "S02+S04",
+         "this is Algorithm 3 with step 2 eps"),
+        (Plain(variance=0.5), "Algorithm 3", "S10+S34",
+         "noise variance 0.50 of eps, the states have equal weights"),
+        (Plain(variance=0.81), "Algorithm 3",
+         "noise variance 0.81 of eps; the states have equal weights",
+         "apart from that, Algorithm 3 for 1.235 f and 0.81 tau with step 0.81 eps"),
+        (Runs(pull=0.0, late=1), "Algorithm 3", "S21", "no pull"),
+        (Runs(pull=0.0, late=1), "runs", "M14+S21", "update k is around x_{k-1}"),
+        (Runs(variance=0.5), "runs", "S34", "variance epsilon/2"),
+    ],
+)  # fmt: skip
+def test_pairs_that_people_make(
+    subject: Chain, family: str, name: str, sentence: str
+) -> None:
+    found = told(subject, family)
+    assert found.name == name
+    assert sentence in found.sentence
+
+
+def test_right_runs_get_no_diagnosis() -> None:
+    assert of_family(Witness(Runs()), "runs") is None
 
 
 def test_the_first_move_without_noise() -> None:
@@ -263,6 +336,19 @@ def test_other_readings_are_tried() -> None:
          "exponential average with weight 0.10"),
         (Chain(pull=0.7), "pull 0.70 eps/(2 tau)"),
         (Chain(drift=1.3), "this is Algorithm 3 for 1.30 f"),
+        (Chain(drift=0.1), "this is Algorithm 3 for f/10"),
+        (Chain(drift=0.0), "no drift, pull 1.00 eps/(2 tau), noise variance 1.00 of "
+         "eps: this is Algorithm 3 for a constant loss"),
+        (Chain(drift=1.3, variance=0.0), "drift 1.30 eps/2, pull 1.00 eps/(2 tau), no "
+         "noise"),
+        (Chain(variance=1e-8), "noise variance 1e-08 of eps: this is Algorithm 3 for "
+         "1e+08 f and 1e-08 tau with step 1e-08 eps"),
+        (Chain(anchor=0.0), "pull 1.00 eps/(2 tau) towards zero, not x_k"),
+        (Chain(anchor=0.5, drift=0.1), "drift 0.10 eps/2, pull 1.00 eps/(2 tau) "
+         "towards x_k/2, not x_k"),
+        (Chain(drift=0.1, variance=1e-8, rate=0.3), "drift 0.10 eps/2, pull 1.00 "
+         "eps/(2 tau), noise variance 1e-08 of eps, the output is an exponential "
+         "average with weight 0.30"),
     ],
 )  # fmt: skip
 def test_coefficients_of_a_chain(subject: Chain, sentence: str) -> None:
@@ -279,11 +365,15 @@ def test_how_a_coefficient_depends_on_step_and_tau() -> None:
     assert "noise of deviation 1.732 sqrt(eps) times tau" in found.sentence
 
 
-def test_whose_step_size_a_move_uses() -> None:
+@pytest.mark.parametrize(
+    ("first", "told_of"),
+    [(0, "the move before"), (-1, "the move before, the first move the last of all")],
+)
+def test_whose_step_size_a_move_uses(first: int, told_of: str) -> None:
     class Previous(Chain):
         def sgld_mean(self, loss, x, tau, step_sizes, **given):
             # a chain in which move j has step j - 1, weights as they should be
-            steps = np.roll(step_sizes, 1)
+            steps = np.append(step_sizes[first], step_sizes[:-1])
             states, z = (
                 [np.tile(given["start"], (len(given["draws"]), 1))]
                 if given.get("start") is not None
@@ -297,7 +387,7 @@ def test_whose_step_size_a_move_uses() -> None:
             return np.tensordot(step_sizes, states, axes=1) / np.sum(step_sizes)
 
     found = told(Previous(), "Algorithm 3")
-    assert found.name == "every move has the step size of the move before"
+    assert found.name == f"every move has the step size of {told_of}"
 
 
 def test_coefficients_of_samples_and_descents() -> None:
@@ -307,6 +397,25 @@ def test_coefficients_of_samples_and_descents() -> None:
     assert found.equivalent == "Algorithm 5 with step 2 a"
     found = told(Descent(gradient=0.8, variance=0.5), "Algorithm 5")
     assert found.equivalent == "Algorithm 5 for 1.60 f and tau/2"
+    found = told(Descent(gradient=0.1), "Algorithm 5")
+    assert found.equivalent == "Algorithm 5 for f/10"
+    found = told(Descent(gradient=0.0, step=2.0), "Algorithm 5")
+    assert found.equivalent == "Algorithm 5 for a constant loss with step 2 a"
+    found = told(Descent(anchor=0.0), "Algorithm 5")
+    assert found.name == "pull 1.00 a towards zero, not x_k"
+    assert found.equivalent == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "equivalent"),
+    [
+        (Weighted(of_tau=-1.0), "Algorithm 4 for f/tau"),
+        (Weighted(of_tau=1.0, variance=0.64), "Algorithm 4 for f tau and 0.64 tau"),
+        (Weighted(of_tau=-0.5, power=2.0), "Algorithm 4 for 2.00 f/tau^0.5"),
+    ],
+)
+def test_how_the_weights_depend_on_tau(subject: Weighted, equivalent: str) -> None:
+    assert told(subject, "Algorithm 4").equivalent == equivalent
 
 
 def test_a_learning_rate_that_is_not_tau() -> None:
@@ -335,10 +444,11 @@ def test_the_recursion_is_read_exactly() -> None:
     found = solved(output, Setting(0.6, steps, 4), np.ones_like)
     e = np.array(steps)
     np.testing.assert_allclose(found.a[:3], e[:3] / 2, rtol=1e-7)
+    np.testing.assert_allclose(found.p[:3], 0.7 * e[:3] / 1.2, rtol=1e-7)
     np.testing.assert_allclose(found.b[:3], 0.7 * e[:3] / 1.2, rtol=1e-7)
     np.testing.assert_allclose(found.c[:3], np.sqrt(e[:3]), rtol=1e-7)
-    whole = found.closed(np.sqrt(e[3]))
-    np.testing.assert_allclose(whole.w, e / e.sum(), rtol=1e-6)
+    weights = found.weights(np.sqrt(e[3]), 0.7 * e[3] / 1.2)
+    np.testing.assert_allclose(weights, e / e.sum(), rtol=1e-6)
 
 
 def test_power_laws() -> None:
@@ -350,8 +460,13 @@ def test_power_laws() -> None:
     assert snapped(0.3333333333) == 1 / 3
     assert snapped(1.41421356237) == np.sqrt(2)
     assert snapped(0.12345) == 0.12345
-    words = [scaled(v, "f") for v in (1.0, -1.0, 2.0, 0.5, -0.5, 1.3)]
-    assert words == ["f", "-f", "2 f", "f/2", "-f/2", "1.30 f"]
+    assert snapped(float("inf")) == float("inf")
+    words = [scaled(v, "f") for v in (1.0, -1.0, 2.0, 0.5, -0.5, 1.3, 1e-8)]
+    assert words == ["f", "-f", "2 f", "f/2", "-f/2", "1.30 f", "1e-08 f"]
+    assert said(1e-10) == "1e-10"
+    laws = [Power(1.0, 0.0, q) for q in (-1.0, 0.0, 0.5)]
+    assert [multiple(law, "f") for law in laws] == ["f/tau", "f", "f tau^0.5"]
+    assert multiple(Power(-2.0, 0.0, -2.0), "f") == "-2.00 f/tau^2"
 
 
 # --- no guess
@@ -433,10 +548,22 @@ def test_a_law_near_a_mistake_is_not_given_its_name() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("power", "variance"), [(1.5, 1.0), (1.0, 1.2), (1.0, 2.2)])
+@pytest.mark.parametrize(("power", "variance"), [(3.0, 1.2), (1.0, 1.2), (1.0, 2.2)])
 def test_weights_and_samples_near_a_mistake(power: float, variance: float) -> None:
     subject = Weighted(power=power, variance=variance)
     assert not by_law_is_confident(subject, "Algorithm 4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("power", [0.8, 1.5, 3.0])
+def test_a_power_of_the_weights_that_no_mistake_has_is_found(power: float) -> None:
+    found = by_law(Witness(Weighted(power=power)), "Algorithm 4", 4)
+    assert found is not None
+    assert found.ids == ()
+    told_of = re.search(r"kappa between ([\d.]+) and ([\d.]+): ", found.sentence)
+    assert told_of is not None
+    low, high = map(float, told_of.groups())
+    assert low < power < high < 1.3 * low
 
 
 def by_law_is_confident(subject: object, family: str) -> bool:
@@ -508,6 +635,97 @@ def test_patterns_of_seeds_are_named(name: str, family: str) -> None:
     assert found.route == "behaviour"
 
 
+class Alone(Chain):
+    """A right chain with another habit where no draws are given."""
+
+    def sgld_mean(self, *given, draws=None, n=1, seed=None, **options):
+        if draws is None:
+            rng = self.generator(seed)
+            draws = rng.standard_normal((n, len(given[3]) - 1, len(given[1])))
+        return super().sgld_mean(*given, draws=draws, **options)
+
+    def generator(self, seed):
+        return np.random.default_rng(seed)
+
+
+class Forgetful(Alone):
+    def generator(self, seed):
+        return np.random.default_rng(0 if seed is None else None)
+
+
+class Unready(Alone):
+    def generator(self, seed):
+        raise RuntimeError("no generator")
+
+
+class Undefined(Alone):
+    def sgld_mean(self, *given, draws=None, **options):
+        output = super().sgld_mean(*given, draws=draws, **options)
+        return output if draws is not None else np.nan * output
+
+
+@pytest.mark.parametrize(
+    ("subject", "seen"),
+    [
+        (Forgetful(), "two calls with the same seed differ, two calls without a seed "
+         "agree"),
+        (Unready(), "sgld_mean raised RuntimeError: no generator"),
+        (Undefined(), "which is not finite"),
+    ],
+)  # fmt: skip
+def test_what_is_seen_without_draws_is_told_though_it_has_no_name(
+    subject: Chain, seen: str
+) -> None:
+    found = told(subject, "Algorithm 3", seed=1)
+    assert found.name == NO_MAPPING
+    assert not found.confident
+    start = "no mapping found: Algorithm 3, with random numbers of its own: "
+    assert found.sentence.startswith(start)
+    assert seen in found.sentence
+    assert found.sentence.count(" raised ") <= 1
+    assert list(diagnose(subject, ["Algorithm 3"], seed=1)) == ["Algorithm 3"]
+
+
+def test_what_is_seen_stands_beside_what_is_named() -> None:
+    found = told(Forgetful(variance=0.5, draws=True), "Algorithm 3", laws=False)
+    assert found.name == "S34"
+    unexplained = told(Forgetful(inertia=0.7), "Algorithm 3", laws=False)
+    assert "no coefficients explain" in unexplained.sentence
+    assert "besides, Algorithm 3, with random numbers" in unexplained.sentence
+
+
+def test_a_chain_without_random_numbers_is_named_by_its_law() -> None:
+    class Silent(Chain):
+        variance, draws = 0.0, False
+
+    found = told(Silent(), "Algorithm 3", seed=1)
+    assert found.name == "S25"
+    assert "besides, " in found.sentence
+    assert "all replicates of a call agree" in found.sentence
+
+
+def test_random_numbers_that_are_a_constant_have_a_name() -> None:
+    class Constant(Alone):
+        def generator(self, seed):
+            return np.random.default_rng(0)
+
+    found = told(Constant(), "Algorithm 3")
+    assert found.name == "own randomness is a constant"
+    assert found.confident
+    assert found.ids == ()
+    assert found.sentence.startswith("all calls agree, with whatever seed")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("X06", "without a seed"), ("X17", "2^16"), ("X07", "the seed is ignored")],
+)
+def test_patterns_of_whole_runs_are_named(name: str, said: str) -> None:
+    found = told(faulty(name), "runs")
+    assert found.ids == (name,)
+    assert said in found.sentence
+
+
 # --- recordings
 
 
@@ -559,6 +777,11 @@ def test_recorded_outputs(tmp_path: Path) -> None:
     found = of(Chain(pull=1.3, variance=0.81))
     assert found is not None
     assert found.name == "pull 1.30 eps/(2 tau); noise variance 0.81 of eps"
+    for chain in (Chain(anchor=0.0), Chain(drift=0.0), Chain(drift=0.1, variance=1e-8)):
+        found = of(chain)
+        assert found is not None
+        assert found.route == "fit"
+    assert "noise variance 1e-08 of eps" in found.name
 
 
 @pytest.mark.parametrize(
@@ -600,6 +823,19 @@ def without(key: str) -> dict[str, Any]:
     ("data", "said"),
     [
         ("{", "no JSON: .* in line 1"),
+        ("[" * 100_000, "lists or objects stand too deep in others"),
+        ("1" * 5000, "a number beyond all bounds"),
+        (recorded(Chain(), loss={"kind": [1]}), '"kind" is in'),
+        (recorded(Chain(), loss={"kind": "quadratic", "H": {}, "m": [[[]]], "c": None}),
+         "of kind quadratic: "),
+        (recorded(Chain(), algorithm=[3]), r'"algorithm" is 3, 4 or 5, got \[3\]'),
+        (recorded(Chain(), algorithm=3.0), '"algorithm" is 3, 4 or 5, got 3.0'),
+        (recorded(Chain(), recording=True), '"recording" is the format, 1, got True'),
+        (recorded(Chain(), tau=10**400), '"tau" must be numbers'),
+        (recorded(Chain(), x=[True, 1.0]), '"x" must be numbers'),
+        (recorded(Chain(), x=["0.8", "1"]), '"x" must be numbers'),
+        (recorded(Chain(), draws={"kind": 1}), '"draws" must be numbers'),
+        (recorded(Chain(), workers=10**9), '"workers" is a count up to 4096, got'),
         ("[1, 2]", "a recording is an object"),
         (without("loss"), "keys are missing: loss"),
         (without("step_sizes"), '"step_sizes" must be given'),
@@ -619,11 +855,11 @@ def without(key: str) -> dict[str, Any]:
         (recorded(Chain(), output=[0.0, 1e999]), '"output" must be finite'),
         (recorded(Chain(), output=[0.0, 1.0]), r'"output" must have shape \(4, 2\)'),
         (recorded(Chain(), states=[[0.0, 1.0]]), r'"states" must have shape'),
-        (recorded(Chain(), workers=0), '"workers" is a count, got 0'),
+        (recorded(Chain(), workers=0), '"workers" is a count up to 4096, got 0'),
         (recorded(Chain(), dtype="float16"), "the recording's dtype must be"),
         (recorded(Chain(), conventions={"sgld": 1}), "declares the convention 'sgld'"),
     ],
-)
+)  # fmt: skip
 def test_a_malformed_recording_is_refused_in_one_sentence(
     data: Any, said: str, tmp_path: Path
 ) -> None:
@@ -632,12 +868,68 @@ def test_a_malformed_recording_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@st.composite
+def disturbed(draw: Any) -> Any:
+    """A recording with something in it that does not belong there."""
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+        | st.sampled_from([10**400, 1e300, -1e-300, "float32", "quadratic"]),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "H", "m", "sgld.chain"]), inner),
+        max_leaves=6,
+    )  # fmt: skip
+    data = recorded(Chain())
+    keys = [*data, "start", "workers", "conventions", "dtype", "states"]
+    for _ in range(draw(st.integers(1, 2))):
+        at, key = data, draw(st.sampled_from(keys))
+        while isinstance(at.get(key) if isinstance(at, dict) else at[key], list | dict):
+            if draw(st.booleans()):
+                break
+            at = at[key]
+            key = draw(st.sampled_from([*at] if isinstance(at, dict) else [0, -1]))
+            if not at:
+                return data
+        at[key] = draw(anything)
+    return data
+
+
+@given(data=disturbed())
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+def test_whatever_a_file_holds_it_is_read_or_refused(
+    data: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "disturbed.json"
+    place.write_text(json.dumps(data))
+    said_of = ""
+    try:
+        read(place)
+    except BadRecording as refusal:
+        said_of = str(refusal)
+    assert "\n" not in said_of
+    assert len(said_of) < 500 + len(str(place))
+
+
+def test_numbers_beyond_all_bounds_have_no_mapping(tmp_path: Path) -> None:
+    for factor in (1e155, 1e300):
+        data = recorded(Chain())
+        data["output"] = (factor * np.array(data["output"])).tolist()
+        found = diagnose_recording(read(saved(tmp_path, data)))
+        assert found is not None
+        assert not found.confident
+
+
 def test_no_file_is_a_usage_error(tmp_path: Path, capsys: Any) -> None:
     assert main(["diagnose", str(tmp_path / "none.json")]) == 4
     assert main(["diagnose"]) == 4
     said = capsys.readouterr().err
     assert "No such file" in said
-    assert "give recordings, or --subject, or --confusion" in said
+    assert "give recordings, or --subject, or --command, or --confusion" in said
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, json.dumps({"loss": {"kind": [1]}})])
+def test_nonsense_is_a_usage_error(text: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["diagnose", str(saved(tmp_path, text))]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_command(tmp_path: Path, capsys: Any) -> None:
@@ -651,6 +943,14 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     right = saved(tmp_path, recorded(Chain()))
     assert main(["diagnose", str(right)]) == 0
     assert "nothing is wrong" in capsys.readouterr().out
+
+
+def test_the_command_line_starts_without_what_few_of_its_commands_need() -> None:
+    code = "import sys, verification.__main__; print('scipy.stats' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 # --- in a run
@@ -706,6 +1006,10 @@ def test_a_defect_of_the_diagnosis_spoils_no_verdict(
 def test_several_diagnoses_as_one() -> None:
     one = Diagnosis("S03", "this", "signature", ("S03",), 1e-16)
     other = Diagnosis("H02", "that", "signature", ("H02",), 1e-15, "an equivalent")
+    fuller = Diagnosis("S03", "this; read off", "signature", ("S03",), 1e-17)
+    again = joined([one, fuller])
+    assert again is not None
+    assert again.sentence == "this; read off"
     both = joined([no_mapping("why"), one, other, one])
     assert both is not None
     assert (both.name, both.sentence) == ("S03, H02", "this; that")
@@ -726,7 +1030,7 @@ def test_a_check_of_several_families_has_all_diagnoses() -> None:
 
 
 def test_the_right_answers_of_the_questions_are_those_of_the_implementation() -> None:
-    from verification.diagnosis.played import Played
+    from verification.mistakes.played import Played
 
     for reading in ({}, {"sgld.output": "exponential-average:0.3"}):
         complete = {key: values[0] for key, values in CONVENTIONS.items()} | reading
@@ -754,6 +1058,56 @@ def test_the_confusion_of_a_few() -> None:
     assert table.counted("behaviour") == (2, 2)
     assert table.counted("law") == (3, 3)
     assert table.ok
+
+
+def test_pairs_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    asked = ("S10 + S34", "noise variance 0.81 + S10", "noise variance 0.81 + S35")
+    of = [c for c in couples() if c.family == "Algorithm 3"]
+    chosen = [c for c in of if c.name in (*asked, "drift 1.3 + pull 0.7")]
+    assert len(chosen) == 4
+    found = diagnosed(chosen)
+    assert {couple.name: couple.verdict for couple in found} == {
+        asked[0]: "named",
+        asked[1]: "read",
+        asked[2]: "silent",
+        "drift 1.3 + pull 0.7": "read",
+    }
+    printer = PairPrinter(Terminal())
+    printer.footer(found)
+    assert "silent noise variance 0.81 + S35" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    data = pairs_as_json(found)
+    assert data["counts"]["Algorithm 3, slips"] == {"named": 1}
+    module = sys.modules["verification.diagnosis.combined"]
+    for name, verdict in (("S34", "wrong"), ("S10+S34", "named")):
+        guess = Diagnosis(name, "a guess", "signature", tuple(name.split("+")))
+        monkeypatch.setattr(module, "of_family", lambda *_, g=guess, **__: g)
+        (couple,) = diagnosed([c for c in chosen if c.name == asked[0]])
+        assert couple.verdict == verdict
+    monkeypatch.setattr(module, "of_family", lambda *_, **__: None)
+    (couple,) = diagnosed(chosen[:1])
+    assert couple.verdict == "unseen"
+
+
+def test_the_pairs_of_the_documentation_are_there() -> None:
+    """Each row of the table adds up, and nothing in it is wrong."""
+    rows = re.findall(
+        r"^\| ([^|]*), (slips|a slip and [^|]*|coeff[^|]*) \|(.*)\|$",
+        PAGE.read_text(),
+        re.M,
+    )
+    counted = {f"{family}, {kind}": row.split("|") for family, kind, row in rows}
+    assert counted.keys() == {couple.kind for couple in couples()}
+    for row in counted.values():
+        every, *parts = (int(number) for number in row)
+        assert every == sum(parts)
+        assert parts[-1] == 0
+
+
+@pytest.mark.slow
+def test_no_pair_is_told_wrong() -> None:
+    assert not [c.name for c in diagnosed(couples()) if c.verdict == "wrong"]
 
 
 def test_a_confident_wrong_answer_is_counted() -> None:

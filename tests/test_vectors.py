@@ -15,7 +15,12 @@ import pytest
 
 from verification.__main__ import main
 from verification.adapter import Refimpl
-from verification.errors import NotRun, OracleFault, UsageError
+from verification.errors import (
+    NotRun,
+    OracleFault,
+    SubjectFault,
+    UsageError,
+)
 from verification.losses import KINDS
 from verification.mistakes import CATALOGUE, planted
 from verification.runner import ExitCode
@@ -96,6 +101,23 @@ def test_there_are_enough_of_them_and_not_too_large() -> None:
     assert size < 1_500_000
 
 
+@pytest.mark.parametrize("page", ["docs/vectors.md", "README.md", "docs/changelog.md"])
+def test_the_documentation_counts_what_there_is(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    told = re.findall(r"([\d,]+)\s+(?:test vectors|inputs with|language-neutral)", text)
+    assert [number.replace(",", "") for number in told] == [str(len(by_id()))]
+
+
+def test_the_manifest_counts_what_a_judge_must_refuse_as_well() -> None:
+    total = json.loads((FOLDER / "manifest.json").read_text())["numberOfTests"]
+    assert total == len(by_id()) + len(negatives())
+    page = (ROOT / "docs" / "vectors.md").read_text(encoding="utf-8")
+    sentence = (
+        f"`numberOfTests` of the manifest, {total:,}, counts these {len(negatives())}"
+    )
+    assert sentence in " ".join(page.split())
+
+
 def test_the_derived_parts_are_current() -> None:
     files = documents([])
     assert NEGATIVE in files
@@ -139,6 +161,29 @@ def test_every_vector_says_what_is_special_about_it() -> None:
     for v in by_id().values():
         assert v.test["flags"], v.tc_id
         assert set(v.case.conventions) <= set(CONVENTIONS)
+
+
+def test_a_mistake_without_an_answer_really_has_none() -> None:
+    for v in by_id().values():
+        for entry in v.test["mustDiffer"]:
+            if entry["output"] is None:
+                faulty = Witness(planted(CATALOGUE[entry["mistake"]], Truthful()))
+                with pytest.raises(SubjectFault) as caught:
+                    ask(faulty, v.family, v.case)
+                cause = caught.value.__cause__
+                assert not isinstance(cause, TypeError | AttributeError)
+
+
+def test_a_mistake_that_breaks_is_a_defect_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*given: Any, **options: Any) -> Any:
+        raise TypeError("ours")
+
+    tc_id, case = next(numbered_cases("kl_gauss"))
+    monkeypatch.setattr(Truthful, "kl_gaussian", broken)
+    with pytest.raises(SubjectFault, match="TypeError: ours"):
+        vector("kl_gauss", tc_id, case, 0)
 
 
 def test_the_schemas_know_all_losses() -> None:
@@ -356,7 +401,7 @@ def test_numbers_are_written_exactly() -> None:
 
 
 def test_the_right_answers_pass() -> None:
-    for kind in (float.fromhex, str):
+    for kind in (float.fromhex, str, str.upper):  # as %a of C writes it, and %A
         verdicts = judged(file_of(right_answers(kind)))
         assert {verdict.word for verdict in verdicts} == {"PASS"}
         assert exit_code(verdicts) is ExitCode.CONFORMS
@@ -515,6 +560,46 @@ def test_the_report_names_the_mistake(
     assert told is not None
     assert told[1] == told[2]
     assert int(told[1]) > 3
+
+
+def faulty_answers(mistake: str, *, of: int) -> dict[str, Any]:
+    """Answers to chains: those of a mistake in some, and wrong in the others."""
+    faulty = Witness(planted(CATALOGUE[mistake], Truthful()))
+    telling = [
+        v
+        for v in vectors()["sgld_replay"]
+        if any(e["mistake"] == mistake for e in v.test["mustDiffer"])
+        and not v.case.conventions
+        and v.case.loss.d < 4
+    ][:10]
+    answers = {}
+    for place, v in enumerate(telling):
+        output = np.asarray(ask(faulty, v.family, v.case))
+        answers[v.tc_id] = (output if place < of else output + 17.0).tolist()
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("of", "named"), [(10, True), (9, True), (8, False), (1, False)]
+)
+def test_a_mistake_is_named_where_it_explains_nearly_all(of: int, named: bool) -> None:
+    verdicts = judged(file_of(faulty_answers("S03", of=of)))
+    (verdict,) = (v for v in verdicts if v.family == "sgld_replay")
+    assert len(verdict.failures) == 10
+    assert ("S03", of, 10) in verdict.equal()
+    assert (("S03", of, 10) in verdict.named()) == named
+
+
+def test_what_explains_one_failure_of_many_is_no_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "answers.json"
+    place.write_text(file_of(faulty_answers("S03", of=1)))
+    assert main(["vectors", "judge", str(place)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "no known mistake explains it; of the vectors that tell it equals" in out
+    assert "S03 in 1 of 10" in out
+    assert CATALOGUE["S03"].sentence not in out
 
 
 def test_six_digits_are_called_six_digits(

@@ -15,14 +15,26 @@ from verification.checks import LEVELS, all_checks, find
 from verification.connect import connect
 from verification.connect.in_process import DEFAULT, load
 from verification.diagnosis import Diagnosis, diagnose
+from verification.diagnosis.combined import couples, diagnosed
 from verification.diagnosis.confusion import confusion
 from verification.diagnosis.recorded import diagnose_recording, read
 from verification.errors import OracleFault, UsageError
 from verification.false_alarms import false_alarms
-from verification.mistakes import CATALOGUE, entries, kill_table
+from verification.mechanical import command as mechanical
+from verification.mistakes import (
+    CATALOGUE,
+    DETERMINISTIC,
+    entries,
+    kill_table,
+    sensitivity,
+)
 from verification.report import alarms, diagnoses, json_report, kills
 from verification.report.alarms import AlarmPrinter
-from verification.report.diagnoses import ConfusionPrinter, print_diagnosis
+from verification.report.diagnoses import (
+    ConfusionPrinter,
+    PairPrinter,
+    print_diagnosis,
+)
 from verification.report.html_report import as_html
 from verification.report.json_report import suite_version
 from verification.report.junit_report import as_junit
@@ -81,22 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 
     judge = command("run", "judge a subject")
     judge.add_argument("ids", nargs="*", **ids)
-    judge.add_argument(
-        "--subject",
-        metavar="package.module:object",
-        help="an instance, or a class called without arguments (default: refimpl)",
-    )
-    judge.add_argument(
-        "--command",
-        dest="harness",
-        metavar="COMMAND",
-        help="a harness that speaks JSON lines, in place of a subject",
-    )
-    judge.add_argument(
-        "--time-limit",
-        type=float,
-        metavar="SECONDS",
-        help="how long a call of the harness may take (default: 60)",
+    _add_subject(
+        judge, "an instance, or a class called without arguments (default: refimpl)"
     )
     judge.add_argument(
         "--level",
@@ -137,7 +135,14 @@ def _parser() -> argparse.ArgumentParser:
         "ids", nargs="*", metavar="ID", help="a mistake of the catalogue (T06)"
     )
     kill.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    kill.add_argument(
+        "--tolerance-multiplier",
+        action="store_true",
+        help="show instead how many the deterministic checks would still see with "
+        "tolerances 10, 100, ... times as wide",
+    )
     kill.add_argument("--json", **report)
+    mechanical.add_to(kill)
     alarms = command(
         "false-alarms", "count how often the stochastic checks fail the right subject"
     )
@@ -160,13 +165,14 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument(
         "recordings", nargs="*", metavar="RECORDED", help="a recording with its draws"
     )
-    told.add_argument(
-        "--subject", metavar="package.module:object", help="a subject to be asked"
-    )
+    _add_subject(told, "a subject to be asked")
     told.add_argument(
         "--confusion",
         action="store_true",
         help="diagnose every mistake of the catalogue, planted in refimpl",
+    )
+    told.add_argument(
+        "--pairs", action="store_true", help="diagnose pairs of mistakes at once"
     )
     told.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     told.add_argument("--json", **report)
@@ -174,6 +180,24 @@ def _parser() -> argparse.ArgumentParser:
         command("vectors", "regenerate, lint or export test vectors, or judge answers")
     )
     return parser
+
+
+def _add_subject(command: argparse.ArgumentParser, of_python: str) -> None:
+    """The options that name a subject, see `verification.connect.connect`."""
+    command.add_argument("--subject", metavar="package.module:object", help=of_python)
+    command.add_argument(
+        "--command",
+        dest="harness",
+        metavar="COMMAND",
+        help="a harness that speaks JSON lines, in place of a subject",
+    )
+    command.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="how long a call of the harness may take (default: 60); "
+        "a call of a --subject has no limit, and Ctrl-C tells what was asked",
+    )
 
 
 def _places(options: argparse.Namespace) -> dict[str, Path]:
@@ -236,9 +260,18 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _mutants(options: argparse.Namespace, terminal: Terminal) -> int:
+    if mechanical.wanted(options):
+        return int(mechanical.perform(options, terminal))
     place = json_report.check_path(options.json) if options.json else None
     wanted = entries(options.ids)
     printer = KillPrinter(terminal, {check.id: check.level for check in all_checks()})
+    if options.tolerance_multiplier:
+        table = kill_table(load(DEFAULT), wanted, levels=DETERMINISTIC)
+        curve = sensitivity(table)
+        printer.curve(curve)
+        if place is not None:
+            json_report.write(kills.curve_as_json(curve), place)
+        return int(ExitCode.FAILS if table.false_kills else ExitCode.CONFORMS)
     printer.header()
     table = kill_table(load(DEFAULT), wanted, printer.line, seed=options.seed)
     printer.footer(table)
@@ -249,9 +282,21 @@ def _mutants(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
     place = json_report.check_path(options.json) if options.json else None
-    if bool(options.recordings) + bool(options.subject) + options.confusion != 1:
-        raise UsageError("give recordings, or --subject, or --confusion")
-    if options.confusion:
+    named = options.subject or options.harness
+    chosen = (options.recordings, named, options.confusion, options.pairs)
+    if sum(map(bool, chosen)) != 1:
+        raise UsageError(
+            "give recordings, or --subject, or --command, or --confusion, or --pairs"
+        )
+    if options.time_limit is not None and not options.harness:
+        raise UsageError("a time limit is kept for a --command only")
+    if options.pairs:
+        pair_printer = PairPrinter(terminal)
+        pairs = diagnosed(couples(), pair_printer.line)
+        pair_printer.footer(pairs)
+        data = diagnoses.pairs_as_json(pairs)
+        fine = not any(pair.verdict == "wrong" for pair in pairs)
+    elif options.confusion:
         printer = ConfusionPrinter(terminal)
         printer.header()
         table = confusion(load(DEFAULT), None, printer.line, seed=options.seed)
@@ -261,12 +306,13 @@ def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
         found: dict[str, Diagnosis | None] = {
             path: diagnose_recording(read(path)) for path in options.recordings
         }
-        if options.subject:
-            found |= diagnose(load(options.subject), seed=options.seed)
+        if named:
+            subject = connect(options.subject, options.harness, options.time_limit)
+            found |= diagnose(subject, seed=options.seed)
         for what, told in found.items():
             print_diagnosis(terminal, what, told)
         if not found:
-            print_diagnosis(terminal, options.subject, None)
+            print_diagnosis(terminal, named, None)
         fine = not any(found.values())
         told_of = {k: told.as_whole() if told else None for k, told in found.items()}
         data = {"schema": 1, "diagnoses": told_of}

@@ -2,12 +2,12 @@
 
 On f(y) = (y - m)'H(y - m)/2 with H = diag(h) every coordinate runs on its own:
 
-    y_l = (1 - b_l - a_l h) y_{l-1} + b_l x + a_l h m + c_l s(h) z_l,   l = 1, ..., L,
+    y_l = (1 - p_l - a_l h) y_{l-1} + b_l x + a_l h m + c_l s(h) z_l,   l = 1, ..., L,
     output = w_0 y_0 + ... + w_L y_L,
 
-s = 1 in Algorithm 3 and -h in Algorithm 5.  The output is affine in start, x, m and the
-draws.  With Q_l = dO/dy_l, which obeys Q_L = w_L and
-Q_l = w_l + (1 - b_{l+1} - a_{l+1} h) Q_{l+1}, its derivatives are
+s = 1 in Algorithm 3 and -h in Algorithm 5; p = b where the pull is towards x.  The
+output is affine in start, x, m and the draws.  With Q_l = dO/dy_l, which obeys
+Q_L = w_L and Q_l = w_l + (1 - p_{l+1} - a_{l+1} h) Q_{l+1}, its derivatives are
 
     by z_l: c_l s Q_l,  by m: h sum a_l Q_l,  by x: sum b_l Q_l,  by the start: Q_0,
 
@@ -17,18 +17,21 @@ other, without any guess at what the coefficients should be:
 
 1.  a_l/c_l and b_l/c_l from the derivatives by m and x, as combinations of the g_l =
     c_l Q_l, which have different degrees;
-2.  w_0 and 1/c_1 from Q_0 + (b_1/c_1 + a_1/c_1 h) g_1 = w_0 + (1/c_1) g_1, and so on,
-    w_l and 1/c_{l+1} from g_l/c_l.
+2.  w_0 and (1 - p_1)/c_1 from Q_0 + a_1/c_1 h g_1 = w_0 + (1 - p_1)/c_1 g_1;
+3.  c_l, w_l and (1 - p_{l+1})/c_{l+1} from g_l = c_l (w_l + (1 - p_{l+1})/c_{l+1}
+    g_{l+1} - a_{l+1}/c_{l+1} h g_{l+1}), move by move.
 
-Of the last move only c_L w_L, a_L/c_L, b_L/c_L and w_{L-1} + w_L are determined: what
-the last state is made of and how much it counts cannot be told apart.  `closed` takes
-its c_L as given.
+Of the last move only c_L w_L, a_L/c_L, b_L/c_L and w_{L-1} + (1 - p_L) w_L are
+determined: what the last state is made of and how much it counts cannot be told apart.
+`Recursion.closed` takes its c_L and p_L as given.  Without a drift or without noise the
+degrees are all the same, and nothing can be solved for: `single` reads one move alone,
+of which it tells a_1 w_1, b_1 w_1, c_1 w_1 and w_0 + (1 - p_1) w_1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,12 +40,14 @@ from numpy.typing import NDArray
 from verification.errors import NotRun, SubjectFault
 from verification.losses import Quadratic
 
-__all__ = ["Recursion", "Setting", "solved"]
+__all__ = ["Recursion", "Setting", "Single", "single", "solved"]
 
 Array = NDArray[np.float64]
 
 #: Relative: what differences of outputs leave, on quadratics of moderate curvature.
 EXACT = 1e-9
+#: Of an output: responses to draws smaller than this are asked for with larger draws.
+FAINT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -57,23 +62,28 @@ class Setting:
         L.
     inner : int
         Draws for each move and coordinate; 0 where the draws have no such axis.
+    stiffness : float
+        The size of the curvatures.
     """
 
     tau: float
     steps: tuple[float, ...]
     moves: int
     inner: int = 0
+    stiffness: float = 1.0
 
     @property
     def curvatures(self) -> Array:
         """h, one for each coordinate: (K,)."""
         count = 2 * self.moves + 2
         nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-        return np.round(0.9 + 0.7 * nodes, 6)
+        return self.stiffness * np.round(0.9 + 0.7 * nodes, 6)
 
 
 #: ask(loss, x, start, draws): outputs (n, d) for draws (n, moves, d), or with M.
 Ask = Callable[[Any, Array, Array, Array], Array]
+#: s(h), (K,) to (K,).
+OfNoise = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,8 @@ class Recursion:
 
     Attributes
     ----------
-    a, b, c : ndarray, shape (L,)
-        Of the last move only relative to its c, which is NaN.
+    a, p, b, c : ndarray, shape (L,)
+        Of the last move only relative to its c, which is NaN, and no p.
     w : ndarray, shape (L + 1,)
         NaN for the last two.
     drift, pull : ndarray, shape (L,)
@@ -91,10 +101,11 @@ class Recursion:
     last : float
         c_L w_L.
     both : float
-        w_{L-1} + w_L.
+        w_{L-1} + (1 - p_L) w_L.
     """
 
     a: Array
+    p: Array
     b: Array
     c: Array
     w: Array
@@ -103,16 +114,43 @@ class Recursion:
     last: float
     both: float
 
-    def closed(self, c: float) -> Recursion:
-        """The recursion with this c for the last move."""
-        a, b, cs, w = (part.copy() for part in (self.a, self.b, self.c, self.w))
-        cs[-1], a[-1], b[-1] = c, c * self.drift[-1], c * self.pull[-1]
+    def with_noise(self, size: float) -> Recursion:
+        """The recursion whose draws are this much smaller."""
+        return replace(
+            self,
+            c=self.c * size,
+            drift=self.drift / size,
+            pull=self.pull / size,
+            last=self.last * size,
+        )
+
+    def weights(self, c: float, p: float) -> Array:
+        """w, all of them, for this c and p of the last move."""
+        w = self.w.copy()
         w[-1] = self.last / c
-        w[-2] = self.both - w[-1]
-        return Recursion(a, b, cs, w, self.drift, self.pull, self.last, self.both)
+        w[-2] = self.both - (1 - p) * w[-1]
+        return w
 
 
-def solved(ask: Ask, setting: Setting, of_noise: Callable[[Array], Array]) -> Any:
+@dataclass(frozen=True)
+class Single:
+    """What one move tells.
+
+    Attributes
+    ----------
+    a, b, c : float
+        Times w_1.
+    stays : float
+        w_0 + (1 - p) w_1.
+    """
+
+    a: float
+    b: float
+    c: float
+    stays: float
+
+
+def solved(ask: Ask, setting: Setting, of_noise: OfNoise) -> Recursion | None:
     """The coefficients of a subject's recursion; None if it is none of this form.
 
     Parameters
@@ -120,83 +158,130 @@ def solved(ask: Ask, setting: Setting, of_noise: Callable[[Array], Array]) -> An
     ask : callable
         ask(loss, x, start, draws).
     setting : Setting
+        Of three moves or more.
     of_noise : callable
         s(h), (K,) to (K,).
-
-    Returns
-    -------
-    Recursion or None
     """
-    try:
-        responses = _responses(ask, setting)
-    except (NotRun, SubjectFault):
-        return None
+    responses = _responses(ask, setting)
     if responses is None:
         return None
     by_start, by_x, by_m, by_draws = responses
     h = setting.curvatures
-    return _recursion(h, by_start, by_x, by_m / h, by_draws / of_noise(h))
+    g = by_draws / of_noise(h)
+    sizes = np.abs(g).max(axis=1)
+    if setting.moves < 3 or not sizes.min() > EXACT * sizes.max():
+        return None  # a move without noise hides what follows it
+    size = float(sizes.max())
+    found = _recursion(h, by_start, by_x, by_m / h, g / size)
+    return None if found is None else found.with_noise(size)
+
+
+def single(ask: Ask, setting: Setting, of_noise: OfNoise) -> Single | None:
+    """What the one move of a setting tells; None if it is none of this form."""
+    responses = _responses(ask, setting)
+    if responses is None:
+        return None
+    by_start, by_x, by_m, by_draws = responses
+    h = setting.curvatures
+    a = by_m / h
+    rows = np.stack([a, by_x, by_draws[0] / of_noise(h), by_start + a * h])
+    if not np.ptp(rows, axis=1).max() <= 100 * EXACT * max(1.0, np.abs(rows).max()):
+        return None
+    return Single(*(float(value) for value in rows.mean(axis=1)))
 
 
 def _responses(ask: Ask, setting: Setting) -> Any:
     """Derivatives of the output, (K,) each and (L, K); None if it is not affine."""
+    try:
+        by_draws, size = _slopes(ask, setting, 1.0), 1.0
+        if by_draws is not None and 0 < np.abs(by_draws).max() < FAINT:
+            size = 1 / float(np.abs(by_draws).max())
+            by_draws = _slopes(ask, setting, size)
+        if by_draws is None:
+            return None
+        loss, other, x, start = _problem(setting)
+        zero = _draws(setting)[:1]
+        base = ask(loss, x, start, zero)[0]
+        by_start = ask(loss, x, start + 1, zero)[0] - base
+        by_x = ask(loss, x + 1, start, zero)[0] - base
+        by_m = ask(other, x, start, zero)[0] - base
+    except (NotRun, SubjectFault):
+        return None
+    return by_start, by_x, by_m, by_draws
+
+
+def _problem(setting: Setting) -> tuple[Quadratic, Quadratic, Array, Array]:
+    """The loss, one with its minimum moved by 1, the centre and the start."""
     h = setting.curvatures
-    K, L, M = len(h), setting.moves, max(setting.inner, 1)
-    m, x, start = (0.3 * np.sin(np.arange(K) + shift) for shift in (1.0, 2.0, 3.0))
-    loss, other = Quadratic(np.diag(h), m), Quadratic(np.diag(h), m + 1)
-    rows = 1 + L * M * K + 1
-    flat = np.zeros((rows, L * M * K))
+    m, x, start = (0.3 * np.sin(np.arange(len(h)) + shift) for shift in (1.0, 2.0, 3.0))
+    return Quadratic(np.diag(h), m), Quadratic(np.diag(h), m + 1), x, start
+
+
+def _draws(setting: Setting) -> Array:
+    """None, each of them alone, and all at once: (rows, L, K), or with M."""
+    K, L, M = len(setting.curvatures), setting.moves, max(setting.inner, 1)
+    flat = np.zeros((1 + L * M * K + 1, L * M * K))
     flat[1:-1] = np.eye(L * M * K)
     flat[-1] = np.cos(np.arange(L * M * K) ** 2)
-    shape = (L, M, K) if setting.inner else (L, K)
-    z = flat.reshape(rows, *shape)
-    outputs = ask(loss, x, start, z)
-    base = outputs[0]
-    slopes = (outputs[1:-1] - base).reshape(L, M, K, K)
+    return flat.reshape(len(flat), *((L, M, K) if setting.inner else (L, K)))
+
+
+def _slopes(ask: Ask, setting: Setting, size: float) -> Array | None:
+    """Derivatives by the draws, (L, K), from draws of this size."""
+    K, L, M = len(setting.curvatures), setting.moves, max(setting.inner, 1)
+    loss, _, x, start = _problem(setting)
+    z = _draws(setting)
+    outputs = ask(loss, x, start, size * z)
+    base, last = outputs[0], z[-1].ravel()
+    slopes = outputs[1:-1] - base
     scale = max(1.0, float(np.abs(outputs).max()))
-    predicted = base + flat[-1] @ (outputs[1:-1] - base)
-    if not np.abs(predicted - outputs[-1]).max() <= EXACT * scale * len(flat[-1]):
+    predicted = base + last @ slopes
+    if not np.abs(predicted - outputs[-1]).max() <= EXACT * scale * len(last):
         return None
-    own = np.einsum("lmkk->lmk", slopes)
-    crossed = slopes - own[..., None] * np.eye(K)
+    each = slopes.reshape(L, M, K, K)
+    own = np.einsum("lmkk->lmk", each)
+    crossed = each - own[..., None] * np.eye(K)
     if not max(np.abs(crossed).max(), np.ptp(own, axis=1).max()) <= EXACT * scale:
         return None  # draws of other coordinates, or unequal samples of one move
-    zero = z[:1]
-    by_start = ask(loss, x, start + 1, zero)[0] - base
-    by_x = ask(loss, x + 1, start, zero)[0] - base
-    by_m = ask(other, x, start, zero)[0] - base
-    return by_start, by_x, by_m, own[:, 0]
+    return np.asarray(own[:, 0] / size)
 
 
-def _recursion(h: Array, first: Array, by_x: Array, by_m: Array, g: Array) -> Any:
+def _recursion(
+    h: Array, first: Array, by_x: Array, by_m: Array, g: Array
+) -> Recursion | None:
     L, K = g.shape
-    if np.abs(g).max(axis=1).min() <= EXACT or L < 3:
-        return None  # a move without noise hides what follows it
+    one = np.ones(K)
     drift, gap_m = _combination(g, by_m)
     pull, gap_x = _combination(g, by_x)
-    c, w = np.full(L, np.nan), np.full(L + 1, np.nan)
-    total, worst = first, max(gap_m, gap_x)
-    for l in range(L - 1):
-        # total = w_l + (1 - b_{l+1} - a_{l+1} h) Q_{l+1}
-        left = total + (pull[l] + drift[l] * h) * g[l]
-        (w[l], inverse), gap = _combination(np.stack([np.ones(K), g[l]]), left)
+    c, r, w = np.full(L, np.nan), np.full(L, np.nan), np.full(L + 1, np.nan)
+    (w[0], r[0]), gap = _combination(np.stack([one, g[0]]), first + drift[0] * h * g[0])
+    worst = max(gap_m, gap_x, gap)
+    for l in range(1, L):
+        # g_l = c_l (w_l + r_{l+1} g_{l+1} - drift_{l+1} h g_{l+1}), counted from 1
+        rows = [one, g[l], drift[l] * h * g[l]]
+        if l == L - 1:
+            rows.pop(1)  # g_L is a constant: w and r cannot be told apart
+        found, gap = _combination(np.stack(rows), g[l - 1])
         worst = max(worst, gap)
-        if not abs(inverse) > EXACT:
+        c[l - 1] = -found[-1]
+        if not np.abs(c[l - 1]) > 0:
             return None
-        c[l] = 1 / inverse
-        total = g[l] / c[l]
-    # total = Q_{L-1} = w_{L-1} + (1 - b_L - a_L h) w_L, and g_L = c_L w_L
-    left = total + (pull[-1] + drift[-1] * h) * g[-1]
-    (both,), gap = _combination(np.ones((1, K)), left)
-    (last,), flat = _combination(np.ones((1, K)), g[-1])
-    if not max(worst, gap, flat) <= 100 * EXACT:
+        w[l] = found[0] / c[l - 1]
+        if l < L - 1:
+            r[l] = found[1] / c[l - 1]
+    (last,), flat = _combination(one[None], g[-1])
+    if not max(worst, flat) <= 100 * EXACT:
         return None
-    return Recursion(drift * c, pull * c, c, w, drift, pull, float(last), float(both))
+    both, w[L - 1] = float(w[L - 1]), np.nan
+    p = 1 - r * c
+    return Recursion(drift * c, p, pull * c, c, w, drift, pull, float(last), both)
 
 
 def _combination(rows: Array, target: Array) -> tuple[Array, float]:
     """Coefficients of rows (R, K) that make up a target (K,), and what is left."""
-    solution = np.linalg.lstsq(rows.T, target, rcond=None)[0]
-    found = np.asarray(solution, dtype=np.float64)
+    sizes = np.abs(rows).max(axis=1)
+    sizes[sizes == 0] = 1.0
+    scaled = rows / sizes[:, None]
+    found = np.asarray(np.linalg.lstsq(scaled.T, target, rcond=None)[0])
     size = max(1.0, float(np.abs(target).max()))
-    return found, float(np.abs(rows.T @ found - target).max()) / size
+    return found / sizes, float(np.abs(scaled.T @ found - target).max()) / size

@@ -22,15 +22,16 @@ from typing import Any
 import numpy as np
 
 from verification.diagnosis.behaviour import behaviour
+from verification.diagnosis.candidates import Candidate, singles
 from verification.diagnosis.diagnose import of_family
-from verification.diagnosis.law import DESIGNS, by_law
-from verification.diagnosis.played import Candidate, Played, singles
+from verification.diagnosis.law import by_law
+from verification.diagnosis.laws import DESIGNS
 from verification.diagnosis.questions import (
     FAMILIES,
     Answer,
     answered,
     difference,
-    family_of,
+    families_of,
     is_first_round,
     questions,
     rounding,
@@ -38,6 +39,7 @@ from verification.diagnosis.questions import (
 )
 from verification.diagnosis.result import Diagnosis
 from verification.mistakes import CATALOGUE, Mistake, planted
+from verification.mistakes.played import Played
 from verification.subject import Witness
 
 __all__ = [
@@ -153,20 +155,23 @@ def confusion(
 def _answers(
     mistake: Mistake, right: Any, families: tuple[str, ...], seed: int
 ) -> Iterable[Told]:
-    for family in dict.fromkeys(family_of(method) for method in mistake.faults):
+    for family in families_of(mistake.faults):
         if family not in families:
             continue
         unlike = mistake.id in identifiable(family)
         w = Witness(planted(deepcopy(mistake), right))
         found = of_family(w, family, laws=False)
-        by_behaviour = found is not None and found.route == "behaviour"
+        by_behaviour = (
+            found is not None and found.route == "behaviour" and found.confident
+        )
         route = "behaviour" if by_behaviour else "replay"
         if unlike or found is not None:
             yield Told(mistake.id, family, route, found, unlike or by_behaviour)
         law = FAMILIES[family][0]
         if family in DESIGNS and law in mistake.faults:
             alone = Witness(planted(deepcopy(mistake), right))
-            if behaviour(alone, family) is None:
+            seen = behaviour(alone, family)
+            if seen is None or not seen.ids:
                 counts = unlike and mistake.id not in LAWFUL
                 yield Told(
                     mistake.id, family, "law", by_law(alone, family, seed), counts

@@ -13,14 +13,14 @@ from copy import copy
 from dataclasses import replace
 
 from verification.diagnosis.behaviour import behaviour
+from verification.diagnosis.candidates import READINGS
 from verification.diagnosis.fit import fit
 from verification.diagnosis.law import by_law
-from verification.diagnosis.played import READINGS
-from verification.diagnosis.questions import FAMILIES, family_of, silent
-from verification.diagnosis.result import Diagnosis, joined, no_mapping
+from verification.diagnosis.questions import FAMILIES, families_of, silent
+from verification.diagnosis.result import Diagnosis, both, joined, no_mapping
 from verification.diagnosis.signature import ask, signature
 from verification.errors import in_one_line
-from verification.subject import CONVENTIONS, METHODS, Witness
+from verification.subject import CONVENTIONS, Witness
 
 __all__ = ["diagnose", "diagnose_failures", "of_family"]
 
@@ -78,17 +78,25 @@ def of_family(
             return no_mapping(
                 f"{family}: it gave no answer to compare: {asked.answers[0]}"
             )
-    found = behaviour(w, family)
-    if found is not None:
-        return found
+    seen = behaviour(w, family)
+    if seen is not None and seen.ids:
+        return seen
     if wrong:
-        return no_mapping(
-            f"{family}: no known mistake, no two of them, no other reading and no "
-            "coefficients explain all of its replays"
-            if family in ("Algorithm 3", "Algorithm 4", "Algorithm 5")
-            else f"{family}: no known mistake and no other reading explains its answers"
+        return both(_unexplained(family), seen)
+    law = by_law(w, family, seed) if laws else None
+    if seen is not None and law is not None and law.route == "behaviour":
+        return seen  # the same fault, or more
+    return both(law, seen)
+
+
+def _unexplained(family: str) -> Diagnosis:
+    tried = "no known mistake and no other reading explains its answers"
+    if family in ("Algorithm 3", "Algorithm 4", "Algorithm 5"):
+        tried = (
+            "no known mistake, no two of them, no other reading and no coefficients "
+            "explain all of its replays"
         )
-    return by_law(w, family, seed) if laws else None
+    return no_mapping(f"{family}: {tried}")
 
 
 def _in_other_readings(w: Witness, family: str) -> Diagnosis | None:
@@ -142,7 +150,7 @@ def diagnose_failures(
     known: dict[str, Diagnosis | None] = {}
     told: dict[str, Diagnosis] = {}
     for check, methods in failures.items():
-        called = dict.fromkeys(family_of(name) for name in methods if name in METHODS)
+        called = families_of(methods)
         for family in called:
             if family not in known:
                 known[family] = _guarded(subject, family, seed)

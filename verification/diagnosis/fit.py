@@ -2,16 +2,17 @@
 
 Algorithms 3 and 5 are recursions whose coefficients are read off responses to chosen
 starts, centres, minima and draws on quadratics (`verification.diagnosis.affine`), for
-several schedules and variances; Algorithm 4 is a weighted sum whose weights are read
-off outputs in more dimensions than there are samples.  The coefficients are put into
-power laws of step and tau.  What has been read is then played on the problems of the
-signature, which are of other kinds and dimensions and took no part in the reading; it
-is told only if it agrees there.
+several schedules and variances, and where a chain of moves does not tell them off a
+single one; Algorithm 4 is a weighted sum whose weights are read off outputs in more
+dimensions than there are samples.  The coefficients are put into power laws of step and
+tau.  What has been read is then played on the problems of the signature, which are of
+other kinds and dimensions and took no part in the reading; it is told only if it agrees
+there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,41 +20,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification import problems as P
-from verification.diagnosis.affine import Recursion, Setting, solved
-from verification.diagnosis.played import Played, exponential
-from verification.diagnosis.power import (
-    FITTED,
-    Power,
-    fitted,
-    in_words,
-    matches,
-    said,
-    scaled,
-    snapped,
-)
+from verification.diagnosis import outputs as rules
+from verification.diagnosis.affine import Recursion, Setting, single, solved
+from verification.diagnosis.outputs import Weights
+from verification.diagnosis.power import Power, fitted, matches, said, scaled, snapped
 from verification.diagnosis.questions import answered, difference
 from verification.diagnosis.result import Diagnosis
 from verification.diagnosis.signature import Asked
+from verification.diagnosis.words import (
+    SPREAD,
+    ChainFit,
+    DescentFit,
+    Fit,
+    SamplesFit,
+)
 from verification.errors import NotRun, SubjectFault
 from verification.losses import Constant, Quadratic
 from verification.mistakes._training import Loop
 from verification.mistakes.importance import Importance, normalised, odds
 from verification.mistakes.langevin import Langevin
+from verification.mistakes.played import Played
 from verification.mistakes.robbins_monro import RobbinsMonro
 from verification.subject import Witness
+from verification.truth.output_laws import output_weights
 
-__all__ = [
-    "HELD_OUT",
-    "chain_for",
-    "descent_for",
-    "fit",
-    "told_of_chain",
-    "told_of_descent",
-    "told_of_samples",
-]
+__all__ = ["HELD_OUT", "Found", "fit", "read_off"]
 
 Array = NDArray[np.float64]
-Weights = Callable[[Array], Array]
 
 #: Relative difference on held-out problems: coefficients known to nine digits, in
 #: chains that amplify an error by at most a few hundred.
@@ -66,6 +59,14 @@ SCHEDULES = (
     (1.6, (0.23, 0.17, 0.37, 0.14, 0.29)),
 )
 MOVES = 4
+#: Curvatures: a loss that is multiplied by a small number needs large ones.
+STIFFNESSES = (4.0, 0.25, 60.0, 1000.0)
+#: Two steps for each variance, one move.
+PAIRS = (
+    *((0.7, (0.31, 0.13)), (0.3, (0.12, 0.27)), (1.6, (0.23, 0.17))),
+    *((0.45, (0.37, 0.29)), (1.1, (0.09, 0.21))),
+)
+INNER = 3
 
 
 def fit(w: Witness, asked: Asked) -> Diagnosis | None:
@@ -73,7 +74,16 @@ def fit(w: Witness, asked: Asked) -> Diagnosis | None:
 
     Also None where all that is found is what it should be.
     """
-    makers = {
+    read = read_off(w, asked)
+    if read is None:
+        return None
+    found, gap = read
+    return Diagnosis(found.name, found.sentence, "fit", (), gap, found.equivalent)
+
+
+def read_off(w: Witness, asked: Asked) -> tuple[Found, float] | None:
+    """The coefficients that explain all answers, and the largest difference."""
+    makers: dict[str, Callable[[Witness, Asked], Iterator[Found]]] = {
         "Algorithm 3": _of_chain,
         "Algorithm 4": _of_samples,
         "Algorithm 5": _of_descent,
@@ -81,23 +91,32 @@ def fit(w: Witness, asked: Asked) -> Diagnosis | None:
     }
     if asked.family not in makers or not asked.questions:
         return None
-    found = makers[asked.family](w, asked)
-    if found is None or not found.sentence:
-        return None
-    gap = _held_out(found.subject, asked)
-    if gap is None:
-        return None
-    return Diagnosis(found.name, found.sentence, "fit", (), gap, found.equivalent)
+    for found in makers[asked.family](w, asked):
+        gap = _held_out(found.subject, asked)
+        if gap is not None and found.sentence:
+            return found, gap
+    return None
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Coefficients in words, and the subject that has them."""
+class Found:
+    """Coefficients in words, and the subject that has them.
+
+    Attributes
+    ----------
+    name, sentence, equivalent : str
+        As of a `Diagnosis`.
+    subject : Played
+    """
 
     name: str
     sentence: str
     subject: Any
     equivalent: str = ""
+
+
+def _found(of: Fit, subject: Any) -> Found:
+    return Found(of.name, of.sentence, subject, of.equivalent)
 
 
 def _held_out(subject: Any, asked: Asked) -> float | None:
@@ -121,17 +140,19 @@ def _held_out(subject: Any, asked: Asked) -> float | None:
     return None if right_too else largest
 
 
-# --- Algorithm 3 ----------------------------------------------------------------------
-
-HALF = Power(0.5, 1.0, 0.0)
-PULL = Power(0.5, 1.0, -1.0)
-ROOT = Power(1.0, 0.5, 0.0)
+# --- power laws of what was read ------------------------------------------------------
 
 #: Whose step size a move uses, of all of them.
 STALE: dict[str, Weights] = {
     "": lambda steps: steps,
-    "the next one's step size": lambda steps: np.roll(steps, -1),
-    "the step size of the move before": lambda steps: np.roll(steps, 1),
+    "the next one's step size": lambda steps: np.append(steps[1:], steps[-1]),
+    "the next one's step size, the last move that of the first": lambda steps: np.roll(
+        steps, -1
+    ),
+    "the step size of the move before": lambda steps: np.append(steps[0], steps[:-1]),
+    "the step size of the move before, the first move the last of all": lambda steps: (
+        np.roll(steps, 1)
+    ),
     "the first step size": lambda steps: steps[0] + 0.0 * steps,
     "the last step size": lambda steps: steps[-1] + 0.0 * steps,
 }
@@ -139,11 +160,48 @@ STALE: dict[str, Weights] = {
 
 @dataclass(frozen=True)
 class _Read:
-    """A recursion with what it was read from."""
+    """Coefficients of the moves of one setting, but perhaps for the last.
+
+    Attributes
+    ----------
+    tau : float
+    steps : ndarray, shape (J,)
+    columns : tuple of ndarray, shape (moves,)
+        The factors of gradient, state and centre, and of the noise.
+    found : Recursion or None
+        What they were read from; None where the output was supposed.
+    """
 
     tau: float
     steps: Array
-    found: Recursion
+    columns: tuple[Array, Array, Array, Array]
+    found: Recursion | None = None
+
+
+@dataclass(frozen=True)
+class _Law:
+    """Power laws of gradient, pull and noise, and what the pull is towards."""
+
+    gradient: Power
+    pull: Power
+    noise: Power
+    anchor: float
+
+
+def _laws(read: Sequence[_Read], moved: Weights) -> _Law | None:
+    """The power laws that all coefficients follow; None if there are none."""
+    steps = np.concatenate([moved(r.steps)[: len(r.columns[0])] for r in read])
+    taus = np.concatenate([np.full(len(r.columns[0]), r.tau) for r in read])
+    columns = zip(*(r.columns for r in read), strict=True)
+    laws = [fitted(np.concatenate(column), steps, taus) for column in columns]
+    if any(law is None for law in laws):
+        return None
+    gradient, pull, towards, noise = (law for law in laws if law is not None)
+    if not pull.factor:
+        return None if towards.factor else _Law(gradient, pull, noise, 1.0)
+    ratio = towards.over(pull)
+    anchor = snapped(ratio.factor)
+    return _Law(gradient, pull, noise, anchor) if ratio.plain else None
 
 
 def _output(w: Witness, mean: str, trace: str) -> tuple[str, bool]:
@@ -151,264 +209,121 @@ def _output(w: Witness, mean: str, trace: str) -> tuple[str, bool]:
     return (mean, False) if w.provides(mean) else (trace, True)
 
 
-def _of_chain(w: Witness, asked: Asked) -> _Found | None:
+# --- Algorithm 3 ----------------------------------------------------------------------
+
+
+def _of_chain(w: Witness, asked: Asked) -> Iterator[Found]:
     del asked
+    literal = w.conventions["sgld.chain"] == "literal"
+    for stiffness in STIFFNESSES:
+        read = []
+        for tau, all_steps in SCHEDULES:
+            steps = np.array(all_steps if literal else all_steps[:MOVES])
+            setting = Setting(tau, tuple(steps), MOVES, 0, stiffness)
+            found = solved(_chain_asked(w, setting), setting, np.ones_like)
+            if found is None:
+                break
+            read.append(_Read(tau, steps, _but_the_last(found), found))
+        else:
+            yield from _chains(w, read)
+    yield from _single_chains(w)
+
+
+def _chain_asked(w: Witness, setting: Setting) -> Any:
     method, traced = _output(w, "sgld_mean", "sgld_trace")
+
+    def ask(loss: Any, x: Array, start: Array, z: Array) -> Array:
+        given = {"start": start, "draws": z, "n": len(z)}
+        outputs = getattr(w, method)(loss, x, setting.tau, setting.steps, **given)
+        return np.asarray(outputs[:, -1] if traced else outputs)
+
+    return ask
+
+
+def _but_the_last(found: Recursion) -> tuple[Array, Array, Array, Array]:
+    return found.a[:-1], found.p[:-1], found.b[:-1], found.c[:-1]
+
+
+def _chains(w: Witness, read: list[_Read]) -> Iterator[Found]:
+    """Chains with the coefficients that were read, the output as it was read."""
+    traced = _output(w, "sgld_mean", "sgld_trace")[1]
     literal = w.conventions["sgld.chain"] == "literal"
-    read = []
-    for tau, all_steps in SCHEDULES:
-        steps = np.array(all_steps if literal else all_steps[:MOVES])
-
-        def ask(
-            loss: Any,
-            x: Array,
-            start: Array,
-            z: Array,
-            tau: float = tau,
-            steps: Array = steps,
-        ) -> Array:
-            given = {"start": start, "draws": z, "n": len(z)}
-            outputs = getattr(w, method)(loss, x, tau, steps, **given)
-            return np.asarray(outputs[:, -1] if traced else outputs)
-
-        found = solved(ask, Setting(tau, tuple(steps), MOVES), np.ones_like)
-        if found is None:
-            return None
-        read.append(_Read(tau, steps, found))
-    return _chain_in_words(w, read, traced)
+    for stale, moved in STALE.items():
+        law = _laws(read, moved)
+        if law is None or law.noise.factor == 0:
+            continue
+        rows = []
+        for r in read:
+            step = moved(r.steps)[MOVES - 1]
+            noise, pull = law.noise(step, r.tau), law.pull(step, r.tau)
+            weights = r.found.weights(noise, pull) if r.found else np.zeros(0)
+            rows.append((r.steps, weights if literal else weights[1:]))
+        rule = rules.CHAIN_OUTPUTS[1] if traced else rules.of_chain(rows)
+        if rule is not None:
+            yield _chain(w, law, stale, rule)
 
 
-def _chain_in_words(w: Witness, read: list[_Read], traced: bool) -> _Found | None:
-    found = _scheduled(read, lambda r: (r.a, r.b, r.c))
-    if found is None:
-        return None
-    stale, moved, (a, b, c) = found
-    if c.factor == 0:
-        return None
-    closed = [
-        (r.steps, r.found.closed(c(moved(r.steps)[MOVES - 1], r.tau)).w) for r in read
-    ]
-    literal = w.conventions["sgld.chain"] == "literal"
-    weights = _weights(closed, literal) if not traced else ("", Langevin.weights)
-    if weights is None:
-        return None
-    of_output, rule = weights
-    if w.conventions["sgld.output"] != "weighted-mean":
-        rate = float(w.conventions["sgld.output"].partition(":")[2])
-        declared = all(matches(exponential(rate)(s), rule(s)) for s, _ in closed)
-        plain = of_output or "the output is the eps-weighted mean"
-        of_output = "" if declared else plain
+def _chain(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Found:
+    """A chain with these coefficients."""
+    text, rule = output
+    declared = w.conventions["sgld.output"]
+    steps = np.array(SCHEDULES[0][1])
+    if not w.provides("sgld_mean") or matches(
+        output_weights(steps, declared), rule(steps)
+    ):
+        text, rule = "", Langevin.weights  # what is declared
+    elif not text:
+        text = "the output is the eps-weighted mean"
     slip = Langevin(
-        gradient=lambda m: 2 / m.epsilon * a(m.epsilon, m.tau) * m.gradient,
-        pull=lambda m: 2 / m.epsilon * b(m.epsilon, m.tau) * (m.x - m.y),
-        kick=lambda m: c(m.epsilon, m.tau) * m.z,
-        steps=moved,
+        gradient=lambda m: 2 / m.epsilon * law.gradient(m.epsilon, m.tau) * m.gradient,
+        pull=lambda m: (
+            2 / m.epsilon * law.pull(m.epsilon, m.tau) * (law.anchor * m.x - m.y)
+        ),
+        kick=lambda m: law.noise(m.epsilon, m.tau) * m.z,
+        steps=STALE[stale],
         weights=rule,
     )
-    subject = replace(Played(conventions=w.conventions), langevin=slip)
-    same = "" if stale or of_output else chain_for(a, b, c)
-    return _Found(*told_of_chain(a, b, c, stale, of_output), subject, same)
+    further = [f"every move has {stale}"] if stale else []
+    further += [text] if text else []
+    of = ChainFit(law.gradient, law.pull, law.noise, law.anchor, tuple(further))
+    return _found(of, replace(Played(conventions=w.conventions), langevin=slip))
 
 
-def _scheduled(
-    read: Sequence[_Read], parts: Callable[[Recursion], Any]
-) -> tuple[str, Weights, list[Power]] | None:
-    """Power laws of the coefficients, and whose step sizes they depend on."""
-    for stale, moved in STALE.items():
-        laws = _laws(read, moved, parts)
-        if laws is not None:
-            return stale, moved, laws
-    return None
-
-
-def _laws(
-    read: Sequence[_Read], moved: Weights, parts: Callable[[Recursion], Any]
-) -> list[Power] | None:
-    """Power laws of coefficients, of all but the last moves, in all settings."""
-    columns: list[list[float]] = [[], [], []]
-    steps, taus = [], []
-    for r in read:
-        for l in range(MOVES - 1):
-            steps.append(moved(r.steps)[l])
-            taus.append(r.tau)
-            for column, values in zip(columns, parts(r.found), strict=True):
-                column.append(values[l])
-    given = np.array(steps), np.array(taus)
-    laws = [fitted(np.array(column), *given) for column in columns]
-    return None if any(law is None for law in laws) else [x for x in laws if x]
-
-
-def told_of_chain(
-    a: Power, b: Power, c: Power, stale: str, of_output: str
-) -> tuple[str, str]:
-    """Name and sentence; empty where all is right."""
-    ratio = c.over(ROOT)
-    spread = f"noise variance {said(ratio.factor**2)} of eps{_signed(ratio)}"
-    if not ratio.plain:
-        spread = in_words(c, ROOT, "noise of deviation", "sqrt(eps)")
-    terms = [
-        (a != HALF, in_words(a, HALF, "drift", "eps/2")),
-        (b != PULL, in_words(b, PULL, "pull", "eps/(2 tau)")),
-        (c != ROOT, spread),
-        (bool(stale), f"every move has {stale}"),
-        (bool(of_output), of_output),
+def _single_chains(w: Witness) -> Iterator[Found]:
+    """Chains with the coefficients of one move, the output being supposed."""
+    literal = w.conventions["sgld.chain"] == "literal"
+    traced = _output(w, "sgld_mean", "sgld_trace")[1]
+    settings = [
+        Setting(tau, steps if literal else steps[:1], 1) for tau, steps in PAIRS
     ]
-    wrong = [text for off, text in terms if off]
-    if not wrong:
-        return "", ""
-    scales = any(off for off, _ in terms[:3])
-    shown = [text for off, text in terms[:3]] if scales else []
-    sentence = ", ".join([*shown, *(text for off, text in terms[3:] if off)])
-    same = chain_for(a, b, c)
-    if same:
-        also = stale or of_output
-        sentence += f": apart from that, {same}" if also else f": this is {same}"
-    return "; ".join(wrong), sentence
+    moves = [single(_chain_asked(w, s), s, np.ones_like) for s in settings]
+    if any(move is None for move in moves):
+        return
+    for output in rules.CHAIN_OUTPUTS[1:2] if traced else rules.CHAIN_OUTPUTS:
+        weights = [output[1](np.array(s.steps)) for s in settings]
+        if not literal:
+            weights = [np.append(0.0, own) for own in weights]
+        read = _supposed(settings, moves, weights)
+        for stale, moved in STALE.items():
+            law = _laws(read, moved)
+            if law is not None:
+                yield _chain(w, law, stale, output)
 
 
-def _signed(ratio: Power) -> str:
-    """What a minus before the draws means."""
-    return ", the draws with a minus (the law is the same)" if ratio.factor < 0 else ""
-
-
-def chain_for(a: Power, b: Power, c: Power) -> str:
-    """The problem for which the move is right: steps, loss and variance scaled."""
-    by_a, by_b, by_c = a.over(HALF), b.over(PULL), c.over(ROOT)
-    if not (by_a.plain and by_b.plain and by_c.plain) or by_c.factor == 0:
-        return ""
-    step = by_c.factor**2
-    if by_a.factor == by_b.factor == step == 1 or by_b.factor <= 0:
-        return ""
-    f = scaled(by_a.factor / step, "f") if by_a.factor else "a constant loss"
-    parts = [f, scaled(step / by_b.factor, "tau")]
-    scales = [text for text in parts if text not in ("f", "tau")]
-    head = "Algorithm 3" + (f" for {' and '.join(scales)}" if scales else "")
-    longer = f" with step {scaled(step, 'eps')}" if abs(step - 1) > FITTED else ""
-    return head + longer
-
-
-# --- weights of an output -------------------------------------------------------------
-
-
-def _weights(
-    closed: list[tuple[Array, Array]], literal: bool
-) -> tuple[str, Weights] | None:
-    """The rule that the weights of the states follow, in words and as a function.
-
-    Parameters
-    ----------
-    closed : list of (steps, w)
-        For every setting the steps and the weights of the start and all later states.
-    literal : bool
-        Whether the start is one of the J states.
-    """
-    rows = []
-    for steps, w in closed:
-        if not literal and abs(w[0]) > FITTED:
-            return None
-        rows.append((steps, w if literal else w[1:]))
-    for text, rule in _rules(rows):
-        if all(matches(w, rule(steps)) for steps, w in rows):
-            return text, rule
-    return None
-
-
-def _rules(rows: list[tuple[Array, Array]]) -> Any:
-    """Rules that these weights may follow, the right one first."""
-    steps, w = rows[0]
-    J = len(w)
-    yield "", Langevin.weights
-    yield "the output is the last state, not the eps-weighted mean", _last
-    rate = snapped(float(w[-1]))
-    if 0 < rate < 1:
-        said_of = (
-            f"the output is an exponential average with weight {said(rate)} on the "
-        )
-        yield said_of + "new state, not the eps-weighted mean", exponential(rate)
-    first = int(np.argmax(np.abs(w) > FITTED))
-    end = J - int(np.argmax(np.abs(w[::-1]) > FITTED))
-    for rolled in (0, 1, -1):
-        power = _exponent(np.roll(steps, rolled)[first:end], w[first:end])
-        if power is None:
-            continue
-        for divisor in ("sum", "none", "J"):
-            rule = _powered(power, rolled, first, J - end, divisor)
-            yield _rule_in_words(power, rolled, first, J - end, divisor), rule
-
-
-def _last(steps: Array) -> Array:
-    return np.eye(len(steps))[-1]
-
-
-def _exponent(steps: Array, w: Array) -> float | None:
-    if len(w) < 2 or w.min() <= 0:
-        return None
-    slope, level = np.polyfit(np.log(steps), np.log(w), 1)
-    off = np.abs(slope * np.log(steps) + level - np.log(w)).max()
-    return snapped(float(slope)) if off <= 1e-6 else None
-
-
-def _powered(p: float, rolled: int, first: int, last: int, divisor: str) -> Weights:
-    def rule(steps: Array) -> Array:
-        weights = np.roll(steps, rolled) ** p
-        weights[:first] = 0.0
-        weights[len(steps) - last :] = 0.0
-        total = {"sum": weights.sum(), "none": 1.0, "J": float(len(steps))}[divisor]
-        return np.asarray(weights / total)
-
-    return rule
-
-
-def _rule_in_words(p: float, rolled: int, first: int, last: int, divisor: str) -> str:
-    kind = {0.0: "equal weights", 1.0: "weights eps"}.get(p, f"weights eps^{p:g}")
-    parts = [f"the states have {kind}"]
-    if rolled:
-        parts.append("shifted by one")
-    if first:
-        parts.append(f"the first {first} left out")
-    if last:
-        parts.append(f"the last {last} left out")
-    if divisor == "none":
-        parts.append("not divided by their sum")
-    elif divisor == "J":
-        parts.append("divided by J, not by their sum")
-    return ", ".join(parts)
+def _supposed(
+    settings: Sequence[Setting], moves: Sequence[Any], weights: Sequence[Array]
+) -> list[_Read]:
+    """The coefficients of single moves, for these weights of their two states."""
+    read = []
+    for s, move, (first, second) in zip(settings, moves, weights, strict=True):
+        stays = (move.stays - first) / second
+        a, b, c = (np.array([part / second]) for part in (move.a, move.b, move.c))
+        columns = (a, np.array([1 - stays]), b, c)
+        read.append(_Read(s.tau, np.array(s.steps), columns))
+    return read
 
 
 # --- Algorithm 5 ----------------------------------------------------------------------
-
-STEP = Power(1.0, 1.0, 0.0)
-SLOPE = Power(1.0, 1.0, 1.0)
-SPREAD = Power(1.0, 0.0, 0.5)
-INNER = 3
-
-
-def _of_descent(w: Witness, asked: Asked) -> _Found | None:
-    del asked
-    method, traced = _output(w, "robbins_monro", "robbins_monro_trace")
-    every = w.conventions["robbins_monro.moves"] == "J"
-    read = []
-    for tau, all_steps in SCHEDULES:
-        steps = np.array(all_steps[:MOVES] if every else all_steps)
-
-        def ask(
-            loss: Any,
-            x: Array,
-            start: Array,
-            z: Array,
-            tau: float = tau,
-            steps: Array = steps,
-        ) -> Array:
-            given = {"start": start, "draws": z, "n": len(z)}
-            outputs = getattr(w, method)(loss, x, tau, steps, INNER, **given)
-            return np.asarray(outputs[:, -1] if traced else outputs)
-
-        setting = Setting(tau, tuple(steps), MOVES, INNER)
-        found = solved(ask, setting, lambda h: -h)
-        if found is None:
-            return None
-        read.append(_Read(tau, steps, found))
-    return _descent_in_words(w, read)
 
 
 @dataclass(frozen=True)
@@ -421,172 +336,132 @@ class _Scheduled(RobbinsMonro):
         return self.moved(a)
 
 
-def _descent_in_words(w: Witness, read: list[_Read]) -> _Found | None:
-    found = _scheduled(read, lambda r: (r.a, r.b, INNER * r.c / r.a))
-    if found is None:
-        return None
-    stale, moved, (a, b, s) = found
-    if s.factor == 0 or (a.of_step, s.of_step) != (1.0, 0.0):
-        return None
-    if b.factor and b.of_step != 1:
-        return None
-    rows = []
-    for r in read:
-        step = moved(r.steps)[MOVES - 1]
-        c = a(step, r.tau) * s(1.0, r.tau) / INNER
-        rows.append(r.found.closed(c).w)
-    output = _output_of_descent(rows)
-    if output is None:
-        return None
-    of_output, rule = output
+def _of_descent(w: Witness, asked: Asked) -> Iterator[Found]:
+    del asked
+    every = w.conventions["robbins_monro.moves"] == "J"
+    for stiffness in STIFFNESSES:
+        read = []
+        for tau, all_steps in SCHEDULES:
+            steps = np.array(all_steps[:MOVES] if every else all_steps)
+            setting = Setting(tau, tuple(steps), MOVES, INNER, stiffness)
+            found = solved(_descent_asked(w, setting), setting, np.negative)
+            if found is None:
+                break
+            a, p, b, c = _but_the_last(found)
+            if not np.abs(a).min() > 0:
+                break
+            read.append(_Read(tau, steps, (a, p, b, INNER * c / a), found))
+        else:
+            yield from _descents(w, read)
+    yield from _single_descents(w)
+
+
+def _descent_asked(w: Witness, setting: Setting) -> Any:
+    method, traced = _output(w, "robbins_monro", "robbins_monro_trace")
+
+    def ask(loss: Any, x: Array, start: Array, z: Array) -> Array:
+        given = {"start": start, "draws": z, "n": len(z)}
+        at = (loss, x, setting.tau, setting.steps, INNER)
+        outputs = getattr(w, method)(*at, **given)
+        return np.asarray(outputs[:, -1] if traced else outputs)
+
+    return ask
+
+
+def _descents(w: Witness, read: list[_Read]) -> Iterator[Found]:
+    """Descents with the coefficients that were read, the output as it was read."""
+    for stale, moved in STALE.items():
+        law = _laws(read, moved)
+        if law is None or law.noise.factor == 0:
+            continue
+        rows = []
+        for r in read:
+            step = moved(r.steps)[MOVES - 1]
+            noise = law.gradient(step, r.tau) * law.noise(step, r.tau) / INNER
+            pull = law.pull(step, r.tau)
+            rows.append(r.found.weights(noise, pull) if r.found else np.zeros(0))
+        output = rules.of_descent(rows)
+        if output is not None:
+            yield from _descent(w, law, stale, output)
+
+
+def _descent(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Iterator[Found]:
+    """A descent with these coefficients, if they are those of steps."""
+    text, rule = output
+    if law.noise.of_step or any(
+        part.factor and part.of_step != 1 for part in (law.gradient, law.pull)
+    ):
+        return
+
+    def averaged(states: Array) -> Array:
+        return np.tensordot(states, rule(np.ones(states.shape[1])), axes=(1, 0))
 
     slip = _Scheduled(
-        moved=moved,
-        points=lambda m: m.around(m.y, s(1.0, m.tau)),
-        pull=lambda m: b(1.0, m.tau) * m.pull,
-        factor=lambda tau: a(1.0, tau),
-        output=rule,
+        moved=STALE[stale],
+        points=lambda m: m.around(m.y, law.noise(1.0, m.tau)),
+        pull=lambda m: law.pull(1.0, m.tau) * (m.y - law.anchor * m.x),
+        factor=lambda tau: law.gradient(1.0, tau),
+        output=averaged,
     )
-    subject = replace(Played(conventions=w.conventions), descent=slip)
     further = [f"every move has {stale}"] if stale else []
-    further += [of_output] if of_output else []
-    name, sentence = told_of_descent(a, b, s, further)
-    return _Found(name, sentence, subject, "" if further else descent_for(a, b, s))
+    further += [text] if text else []
+    of = DescentFit(law.gradient, law.pull, law.noise, law.anchor, tuple(further))
+    yield _found(of, replace(Played(conventions=w.conventions), descent=slip))
 
 
-def told_of_descent(
-    a: Power, b: Power, s: Power, further: Sequence[str] = ()
-) -> tuple[str, str]:
-    """Name and sentence; empty where all is right."""
-    terms = [
-        (a != SLOPE, in_words(a, SLOPE, "gradient", "a tau")),
-        (b != STEP, in_words(b, STEP, "pull", "a")),
-        (s != SPREAD, _spread_in_words(s)),
+def _single_descents(w: Witness) -> Iterator[Found]:
+    """Descents with the coefficients of one move, the output being supposed."""
+    every = w.conventions["robbins_monro.moves"] == "J"
+    settings = [
+        Setting(tau, steps[:1] if every else steps, 1, INNER) for tau, steps in PAIRS
     ]
-    wrong = [text for off, text in terms if off]
-    if not (wrong or further):
-        return "", ""
-    shown = [text for _, text in terms] if wrong else []
-    sentence = ", ".join([*shown, *further])
-    same = descent_for(a, b, s)
-    if same:
-        sentence += f": apart from that, {same}" if further else f": this is {same}"
-    return "; ".join([*wrong, *further]), sentence
-
-
-def _spread_in_words(s: Power) -> str:
-    ratio = s.over(SPREAD)
-    if ratio.plain:
-        return f"samples of variance {said(ratio.factor**2)} tau{_signed(ratio)}"
-    return in_words(s, SPREAD, "samples of deviation", "sqrt(tau)")
-
-
-def descent_for(a: Power, b: Power, s: Power) -> str:
-    """The problem for which the move is right."""
-    by_a, by_b, by_s = a.over(SLOPE), b.over(STEP), s.over(SPREAD)
-    if not (by_a.plain and by_b.plain and by_s.plain):
-        return ""
-    tau = by_s.factor**2
-    if by_b.factor <= 0 or by_a.factor == by_b.factor == tau == 1:
-        return ""
-    f = (
-        scaled(by_a.factor / by_b.factor / tau, "f")
-        if by_a.factor
-        else "a constant loss"
-    )
-    parts = [text for text in (f, scaled(tau, "tau")) if text not in ("f", "tau")]
-    head = "Algorithm 5" + (f" for {' and '.join(parts)}" if parts else "")
-    if abs(by_b.factor - 1) > FITTED:
-        head += f" with step {scaled(by_b.factor, 'a')}"
-    return head
-
-
-def _output_of_descent(rows: list[Array]) -> Any:
-    """What is made of the states, (n, moves + 1, d) to (n, d)."""
-    w = rows[0]
-    L = len(w) - 1
-
-    def averaged(weights: Callable[[int], Array]) -> Callable[[Array], Array]:
-        return lambda states: np.tensordot(
-            states, weights(states.shape[1]), axes=(1, 0)
-        )
-
-    rate = snapped(float(w[-1]))
-    known: list[tuple[str, Callable[[int], Array]]] = [
-        ("", lambda count: np.eye(count)[-1]),
-        (
-            "the output is the mean of the new states, not the last one",
-            lambda count: np.append(0.0, np.full(count - 1, 1 / (count - 1))),
-        ),
-        (
-            "the output is the mean of all states, not the last one",
-            lambda count: np.full(count, 1 / count),
-        ),
-        (
-            "the output is an exponential average with weight "
-            f"{said(rate)} on the new state, not the last one",
-            lambda count: exponential(rate)(np.ones(count)),
-        ),
-    ]
-    for text, weights in known:
-        if all(matches(row, weights(L + 1)) for row in rows):
-            return text, averaged(weights)
-    return None
+    moves = [single(_descent_asked(w, s), s, np.negative) for s in settings]
+    if any(move is None for move in moves):
+        return
+    for output in rules.DESCENT_OUTPUTS:
+        weights = [output[1](np.ones(2))] * len(settings)
+        read = []
+        for r in _supposed(settings, moves, weights):
+            a, p, b, c = r.columns
+            spread = INNER * c / a if np.abs(a).min() > 0 else 0.0 * c
+            read.append(replace(r, columns=(a, p, b, spread)))
+        for stale, moved in STALE.items():
+            law = _laws(read, moved)
+            if law is None:
+                continue
+            if not law.gradient.factor:
+                law = replace(law, noise=SPREAD)  # of samples that nothing is taken at
+            yield from _descent(w, law, stale, output)
 
 
 # --- Algorithm 4 ----------------------------------------------------------------------
 
 SAMPLES = 4
+TAUS = (0.3, 0.7, 1.6)
 
 
-def _of_samples(w: Witness, asked: Asked) -> _Found | None:
+def _of_samples(w: Witness, asked: Asked) -> Iterator[Found]:
     del asked
     if not w.provides("importance_mean"):
-        return None
+        return
     try:
         proposal = _proposal(w)
         if proposal is None:
-            return None
-        centred, s = proposal
-        weights = _log_weights(w, centred, s)
+            return
+        of = _log_weights(w, *proposal)
     except (NotRun, SubjectFault):
-        return None
-    if weights is None:
-        return None
-    of_f, of_z, total = weights
+        return
+    if of is None:
+        return
     slip = Importance(
-        points=lambda m: centred * m.x + s(1.0, m.tau) * m.z,
-        logs=lambda m, y: -of_f * m.loss(y) - of_z * (m.z**2).sum(axis=-1) / 2,
-        weigh=_weighing(total),
+        points=lambda s: of.centre * s.x + of.spread(1.0, s.tau) * s.z,
+        logs=lambda s, y: (
+            -of.of_f(1.0, s.tau) * s.loss(y)
+            - of.of_z(1.0, s.tau) * (s.z**2).sum(axis=-1) / 2
+        ),
+        weigh=_weighing(of.total),
     )
-    subject = replace(Played(conventions=w.conventions), importance=slip)
-    told = told_of_samples(centred, s, of_f, of_z, total)
-    return _Found(*told[:2], subject, told[2])
-
-
-def told_of_samples(
-    centred: float, s: Power, of_f: float, of_z: float, total: str = "sum"
-) -> tuple[str, str, str]:
-    """Name, sentence and equivalent problem; empty where all is right."""
-    place = f"samples around {scaled(centred, 'x') if centred else 'zero'}"
-    terms = (
-        (centred != 1, place),
-        (s != SPREAD, _spread_in_words(s)),
-        (of_f != 1, f"weights exp({scaled(-of_f, 'f') if of_f else '0'})"),
-        (of_z != 0, f"times the Gaussian density to the power {said(of_z)}"),
-        (total == "none", "the sum is not divided by that of the weights"),
-        (total == "J", "the sum is divided by J, not by that of the weights"),
-    )
-    wrong = [text for off, text in terms if off]
-    if not wrong:
-        return "", "", ""
-    same, ratio = "", s.over(SPREAD)
-    if total == "sum" and of_z == 0 and centred == 1 and ratio.plain and of_f:
-        scales = [scaled(of_f, "f"), scaled(ratio.factor**2, "tau")]
-        parts = [part for part in scales if part not in ("f", "tau")]
-        same = "Algorithm 4 for " + " and ".join(parts) if parts else ""
-    sentence = ", ".join(wrong) + (f": this is {same}" if same else "")
-    return "; ".join(wrong), sentence, same
+    yield _found(of, replace(Played(conventions=w.conventions), importance=slip))
 
 
 def _weighing(total: str) -> Any:
@@ -600,11 +475,10 @@ def _weighing(total: str) -> Any:
 def _proposal(w: Witness) -> tuple[float, Power] | None:
     """The factor of x in the centre, and the samples' standard deviation."""
     spreads, centres, x = [], [], np.array([0.83, -1.31, 0.43])
-    taus = np.array([0.3, 0.7, 1.6])
     flat = Constant(0.0, 3)
-    for tau in taus:
+    for tau in TAUS:
         z = np.vstack([np.zeros((1, 1, 3)), np.eye(3)[:, None]])
-        outputs = w.importance_mean(flat, x, float(tau), 1, draws=z, n=4)
+        outputs = w.importance_mean(flat, x, tau, 1, draws=z, n=4)
         slopes = outputs[1:] - outputs[0]
         if not matches(slopes.ravel(), (slopes[0, 0] * np.eye(3)).ravel()):
             return None
@@ -613,57 +487,72 @@ def _proposal(w: Witness) -> tuple[float, Power] | None:
             return None
         spreads.append(slopes[0, 0])
         centres.append(snapped(float(factor)))
-    law = fitted(np.array(spreads), np.ones(3), taus)
-    if law is None or law.factor == 0 or np.ptp(centres) > FITTED:
+    law = _of_tau(spreads)
+    if law is None or law.factor == 0 or np.ptp(centres) > 0:
         return None
     return centres[0], law
 
 
-def _log_weights(
-    w: Witness, centred: float, s: Power
-) -> tuple[float, float, str] | None:
-    """Factors of f and of |z|^2/2 in minus the log-weights, and what divides them."""
-    rows, targets, sums, plain = [], [], [], []
-    for k, tau in enumerate((0.3, 0.7, 1.6)):
-        base = P.QUADRATIC_5
-        loss = Quadratic(base.H, base.m, 0.3 + 0.2 * k)
-        x = np.array([0.83, -1.31, 0.43, 0.29, -0.57])
+def _of_tau(values: Sequence[float]) -> Power | None:
+    """The power of tau through one value for each of `TAUS`."""
+    return fitted(np.array(values), np.ones(len(TAUS)), np.array(TAUS))
+
+
+def _log_weights(w: Witness, centre: float, spread: Power) -> SamplesFit | None:
+    """All coefficients: the log-weights are -of_f f - of_z |z|^2/2, for each tau."""
+    x = np.array([0.83, -1.31, 0.43, 0.29, -0.57])
+    read, sums, levels = [], [], []
+    for k, tau in enumerate(TAUS):
+        loss = Quadratic(P.QUADRATIC_5.H, P.QUADRATIC_5.m, 0.3 + 0.2 * k)
         z = P.draws(f"weights {k}", 2, SAMPLES, 5)
         outputs = w.importance_mean(loss, x, tau, SAMPLES, draws=z, n=2)
-        for output, draws in zip(outputs, z, strict=True):
-            points = centred * x + s(1.0, tau) * draws
-            weights, *_ = np.linalg.lstsq(points.T, output, rcond=None)
-            if not matches(points.T @ weights, output) or weights.min() <= 0:
-                return None
-            logs = np.log(weights)
-            features = np.stack([loss(points), (draws**2).sum(axis=1) / 2])
-            rows.append((features - features.mean(axis=1, keepdims=True)).T)
-            targets.append(logs - logs.mean())
-            sums.append(weights.sum())
-            plain.append((logs, features))
-    found, *_ = np.linalg.lstsq(np.vstack(rows), -np.concatenate(targets), rcond=None)
-    if not matches(np.vstack(rows) @ found, -np.concatenate(targets)):
+        points = centre * x + spread(1.0, tau) * z
+        weights = np.array(
+            [_unmixed(*pair) for pair in zip(points, outputs, strict=True)]
+        )
+        if not weights.min() > 0:
+            return None
+        features = np.stack([loss(points), (z**2).sum(axis=-1) / 2])  # (2, 2, J)
+        found = _slopes(features, np.log(weights))
+        if found is None:
+            return None
+        read.append(found)
+        sums.append(weights.sum(axis=1))
+        levels.append(np.log(weights) + np.tensordot(found, features, axes=1))
+    of_f, of_z = (_of_tau(column) for column in zip(*read, strict=True))
+    if of_f is None or of_z is None:
         return None
-    of_f, of_z = (snapped(float(value)) for value in found)
-    if matches(sums, np.ones(len(sums))):
-        return of_f, of_z, "sum"
-    levels = [(logs + of_f * f + of_z * r).tolist() for logs, (f, r) in plain]
-    flat = np.ravel(levels)
-    if np.abs(flat).max() <= 1e-6:
-        return of_f, of_z, "none"
-    if np.abs(flat + np.log(SAMPLES)).max() <= 1e-6:
-        return of_f, of_z, "J"
+    for total, level in (("sum", None), ("none", 0.0), ("J", -np.log(SAMPLES))):
+        gap = np.array(sums) - 1 if level is None else np.array(levels) - level
+        if np.abs(gap).max() <= 1e-6:
+            return SamplesFit(centre, spread, of_f, of_z, total)
     return None
+
+
+def _unmixed(points: Array, output: Array) -> Array:
+    """The weights (J,) of points (J, d) in an output; NaN if it is no sum of them."""
+    weights, *_ = np.linalg.lstsq(points.T, output, rcond=None)
+    mixed = matches(points.T @ weights, output)
+    return np.asarray(weights if mixed else np.nan * weights, dtype=np.float64)
+
+
+def _slopes(features: Array, logs: Array) -> Array | None:
+    """Factors of two features (2, n, J) in minus the log-weights (n, J)."""
+    rows = features - features.mean(axis=-1, keepdims=True)
+    targets = (logs.mean(axis=-1, keepdims=True) - logs).ravel()
+    flat = rows.reshape(2, -1).T
+    found, *_ = np.linalg.lstsq(flat, targets, rcond=None)
+    return np.asarray(found) if matches(flat @ found, targets) else None
 
 
 # --- whole runs -----------------------------------------------------------------------
 
 
-def _of_runs(w: Witness, asked: Asked) -> _Found | None:
+def _of_runs(w: Witness, asked: Asked) -> Iterator[Found]:
     """A learning rate other than tau: x_{k+1} = x_k + r (estimate - x_k)."""
     path, right = asked.answers[0], asked.right[0]
     if isinstance(path, str) or isinstance(right, str) or path.shape != right.shape:
-        return None
+        return
     step, own = right[1] - right[0], path[1] - path[0]
     rate = snapped(float(own @ step / (step @ step)))
     loop = Loop(moved=lambda x, estimate: x + rate * (estimate - x))
@@ -672,4 +561,4 @@ def _of_runs(w: Witness, asked: Asked) -> _Found | None:
         f"x_{{k+1}} = x_k + {said(rate)} (estimate - x_k): gradient descent on F_tau "
         f"with learning rate eta = {scaled(rate, 'tau')}, not eta = tau"
     )
-    return _Found(f"eta = {scaled(rate, 'tau')}", sentence, subject)
+    yield Found(f"eta = {scaled(rate, 'tau')}", sentence, subject)

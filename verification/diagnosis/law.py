@@ -1,10 +1,7 @@
 """Route (c): a subject without draws is known by the law of its own outputs.
 
-Every mistake of the catalogue has a law on a few designs.  On quadratics the outputs of
-Algorithms 3 and 5 are Gaussian, with mean and covariance from the mistake's responses
-to unit draws, exactly.  Algorithm 4 has no such law; there each mistake is simulated
-`PLAYED` times, and the law of the cells of a grid is Dirichlet-multinomial, which
-counts what a finite sample does not know.
+Every mistake of the catalogue has a law on a few designs, see
+`verification.diagnosis.laws`, and so has every power of the weights of Algorithm 4.
 
 The thresholds, fixed before anything was measured:
 
@@ -18,6 +15,10 @@ The thresholds, fixed before anything was measured:
   refutes it at the level 1/`ODDS` on any design: of the whitened outputs' mean and of
   their sum of squares, or of the counts in cells against those of the mistake.  The
   latter costs a true name now and then, never a wrong one.
+- Powers exp(-kappa f) of the weights count as one law for each kappa that is tried.
+  What is told is the interval of those under which the likelihood is less than `ODDS`
+  times smaller than at its best; a mistake that is such a power is named only if its
+  own kappa lies there.
 
 Laws that are the same on all designs are named together; those that are the right one
 cannot be told by this route.
@@ -25,410 +26,78 @@ cannot be told by this route.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
-from scipy.stats import chi2, chi2_contingency, norm
 
-from verification.diagnosis.played import Candidate, Played, conventions, singles
-from verification.diagnosis.questions import FAMILIES
-from verification.diagnosis.result import Diagnosis, no_mapping
-from verification.errors import NotRun, SubjectFault
-from verification.evidence import e_values
-from verification.evidence.designs import (
-    QUADRATIC,
-    ROBBINS_MONRO,
-    SGLD_4,
-    SGLD_5,
-    NotAffine,
-    RobbinsMonroDesign,
-    SgldDesign,
-    affine_law,
+from verification.diagnosis.laws import (
+    DESIGNS,
+    Samples,
+    blur_of,
+    counted,
+    laws_of,
 )
-from verification.losses import Constant, Linear
+from verification.diagnosis.result import NO_MAPPING, Diagnosis, no_mapping
+from verification.errors import NotRun, SubjectFault
+from verification.mistakes.importance import Importance
+from verification.mistakes.played import Played
 from verification.subject import Witness
-from verification.truth.output_laws import Gaussian
 
-__all__ = ["ODDS", "REPLICATES", "by_law", "laws_of"]
+__all__ = ["ODDS", "REPLICATES", "by_law"]
 
 Array = NDArray[np.float64]
 
 ODDS = 1e3
 REPLICATES = 4000
-PLAYED = 60_000
-CELLS = 10  # of the grid, along each axis
-FEW = 5  # outputs expected in a cell, below which it is taken together with others
-#: Of the outputs' size: noise that is added so that no law is singular.
-BLUR = {"float64": 2.0**-20, "float32": 2.0**-8}
-SAME = 1e-9
+
+#: The powers of the weights that are tried first, and the ratios of those around the
+#: best of them that are tried then.
+POWERS = tuple(2.0 ** (k / 2) for k in range(-6, 11))
+FINER = (2.0**0.125, 2.0 ** (1 / 32))
+#: Mistakes that are a power of the weights.
+KNOWN_POWERS = {"I13": 4.0, "I15": 0.5, "I20": 2.0}
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
-    """A case of Algorithm 3."""
-
-    of: SgldDesign
-    start: tuple[float, ...] | None = None
-
-    method = "sgld_mean"
-
-    def ask(self, w: Any, **given: Any) -> Any:
-        """Outputs (n, d), with draws or without."""
-        if self.start is not None:
-            given["start"] = np.array(self.start)
-        at = (self.of.loss, self.of.x, self.of.tau, np.array(self.of.step_sizes))
-        return w.sgld_mean(*at, **given)
-
-    def shape(self, reading: Any) -> tuple[int, ...]:
-        """Of one replicate's draws."""
-        J, d = len(self.of.step_sizes), self.of.d
-        return (J - 1 if reading["sgld.chain"] == "literal" else J), d
-
-
-@dataclass(frozen=True, eq=False)
-class Descents:
-    """A case of Algorithm 5, started at the centre."""
-
-    of: RobbinsMonroDesign
-
-    method = "robbins_monro"
-
-    def ask(self, w: Any, **given: Any) -> Any:
-        """Outputs (n, d), with draws or without."""
-        at = (self.of.loss, self.of.x, self.of.tau, np.array(self.of.step_sizes))
-        return w.robbins_monro(*at, self.of.inner_samples, **given)
-
-    def shape(self, reading: Any) -> tuple[int, ...]:
-        """Of one replicate's draws."""
-        J, M, d = self.of.shape
-        return (J if reading["robbins_monro.moves"] == "J" else J - 1), M, d
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """A case of Algorithm 4."""
-
-    loss: Any
-    x: tuple[float, ...]
-    tau: float
-    samples: int
-    workers: int = 1
-
-    method = "importance_mean"
-
-    def ask(self, w: Any, **given: Any) -> Any:
-        """Outputs (n, d)."""
-        if self.workers > 1:
-            given["workers"] = self.workers
-        return w.importance_mean(self.loss, self.x, self.tau, self.samples, **given)
-
-    def shape(self, reading: Any) -> tuple[int, ...]:
-        """Of one replicate's draws."""
-        del reading
-        return self.samples, len(self.x)
-
-
-_SHORT = SgldDesign("short", QUADRATIC, (-1.5, 2.0), 0.125, (0.5, 0.25, 0.75, 0.5))
-_SMALL = RobbinsMonroDesign(
-    "small", QUADRATIC, (2.0, -3.0), 0.125, c=0.5, alpha=0.75, J=3, inner_samples=6
-)
-DESIGNS: dict[str, tuple[Any, ...]] = {
-    "Algorithm 3": (Chains(SGLD_4), Chains(SGLD_5), Chains(_SHORT, (2.5, 1.0))),
-    "Algorithm 4": (
-        Samples(Linear([1.5, 0.75], 0.25), (0.75, -1.25), 0.75, 2),
-        Samples(Linear([2.5, -1.5], 0.5), (1.25, 0.5), 0.125, 5, 2),
-        Samples(Constant(0.5, 2), (0.75, -1.25), 0.5, 8, 3),
-        Samples(Constant(-0.25, 2), (-0.5, 1.25), 0.5, 16, 3),
-    ),
-    "Algorithm 5": (Descents(ROBBINS_MONRO), Descents(_SMALL)),
-}
-
-
-# --- laws -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Blurred:
-    """A Gaussian law with independent noise of a given deviation added."""
-
-    law: Gaussian
-    blur: float
-
-    @property
-    def total(self) -> Gaussian:
-        """The law of outputs to which that noise has been added."""
-        more = self.blur**2 * np.eye(len(self.law.mean))
-        return Gaussian(self.law.mean, self.law.covariance + more)
-
-    def _whitened(self, outputs: Array) -> tuple[Array, Array]:
-        """Standard normals (n, d) for outputs of the law, and its Cholesky factor.
-
-        Not `Gaussian.whiten`, which refuses a law as narrow as a blur.
-        """
-        factor = np.linalg.cholesky(self.total.covariance).astype(np.float64)
-        u = np.linalg.solve(factor, (outputs - self.total.mean).T).T
-        return np.asarray(u, dtype=np.float64), factor
-
-    def log_likelihood(self, outputs: Array) -> float:
-        """Of outputs (n, d), up to a constant that all laws share."""
-        u, factor = self._whitened(outputs)
-        return float(-0.5 * (u**2).sum() - len(u) * np.log(np.diag(factor)).sum())
-
-    def against(self, outputs: Array) -> float:
-        """Log evidence against it, from outputs of its own or not."""
-        u, _ = self._whitened(outputs)
-        processes = (
-            e_values.location_scale(u),
-            e_values.serial(u),
-            e_values.shape(u, 16),
-        )
-        return float(e_values.average(processes)[-1])
-
-    def chance(self, outputs: Array) -> float:
-        """The probability of whitened outputs as far off in mean or size, at most."""
-        u, _ = self._whitened(outputs)
-        n, d = u.shape
-        size = chi2(n * d)
-        of_size = 2 * min(size.cdf((u**2).sum()), size.sf((u**2).sum()))
-        of_mean = chi2(d).sf(n * (u.mean(axis=0) ** 2).sum())
-        return float(2 * min(of_size, of_mean))
-
-    def same(self, other: Blurred) -> bool:
-        """Whether two laws are the same, to rounding."""
-        size = max(1.0, float(np.abs(self.law.mean).max()))
-        apart = np.abs(self.law.mean - other.law.mean).max() / size
-        size = float(np.abs(self.law.covariance).max()) + SAME
-        wide = np.abs(self.law.covariance - other.law.covariance).max() / size
-        return bool(max(apart, wide) <= SAME)
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """A law known from outputs: in the cells of a grid, and their moments.
+class _Drawn:
+    """Outputs of a subject's own randomness, and the laws they may have.
 
     Attributes
     ----------
-    counts : ndarray, shape (cells,)
-    edges : tuple of ndarray
-        Of the cells, along each axis.
-    moments : tuple of ndarray, shape (d,)
-        Mean, variance and fourth central moment.
+    designs : tuple of int
+        The places of the designs it gave outputs on.
+    outputs : tuple of ndarray, shape (n, d)
     """
 
-    counts: Array
-    edges: tuple[Array, ...]
-    moments: tuple[Array, Array, Array]
+    designs: tuple[int, ...]
+    outputs: tuple[Array, ...]
 
-    def log_likelihood(self, outputs: Array) -> float:
-        """Of the cells of outputs, in their order."""
-        return _predicted(self.counts, _cells(outputs, self.edges))
+    def _each(self, laws: Any) -> list[tuple[Any, Array]]:
+        chosen = (laws[place] for place in self.designs)
+        return [
+            (law, rows)
+            for law, rows in zip(chosen, self.outputs, strict=True)
+            if law is not None
+        ]
 
-    def against(self, outputs: Array) -> float:
-        """Log evidence for another law of the cells."""
-        seen = _cells(outputs, self.edges)
-        return _predicted(0.0 * self.counts, seen) - _predicted(self.counts, seen)
+    def log_likelihood(self, laws: Any) -> float:
+        """Of all outputs; a design without a law counts nothing."""
+        return float(sum(law.log_likelihood(rows) for law, rows in self._each(laws)))
 
-    def chance(self, outputs: Array) -> float:
-        """The probability of a sample as different in counts, means or variances.
-
-        By chi square, cells with few outputs taken together, and by the normal
-        approximation for moments; divided among these tests.
-        """
-        n, known = len(outputs), float(self.counts.sum())
-        mean, variance, fourth = self.moments
-        per_output = 1 / n + 1 / known
-        off = (
-            (outputs.mean(axis=0) - mean) / np.sqrt(variance * per_output),
-            (outputs.var(axis=0) - variance)
-            / np.sqrt((fourth - variance**2) * per_output),
-        )
-        of_moments = 2 * norm.sf(np.abs(off).max()) * 2 * len(mean)
-        return float(2 * min(of_moments, self._chance_of_cells(outputs)))
-
-    def _chance_of_cells(self, outputs: Array) -> float:
-        both = np.stack([self.counts, _cells(outputs, self.edges)])
-        few = both.sum(axis=0) * both[1].sum() / both.sum() < FEW
-        table = np.column_stack([both[:, ~few], both[:, few].sum(axis=1)])
-        table = table[:, table.sum(axis=0) > 0]
-        if table.shape[1] < 2:
-            return 1.0
-        return float(chi2_contingency(table, correction=False).pvalue)
-
-    def same(self, other: Counted) -> bool:
-        """Whether the same random numbers fell into the same cells."""
-        return bool(np.array_equal(self.counts, other.counts))
-
-
-def _cells(outputs: Array, edges: tuple[Array, ...]) -> Array:
-    """How many outputs (n, d) lie in each cell."""
-    columns = zip(outputs.T, edges, strict=True)
-    places = [np.searchsorted(edge, column) for column, edge in columns]
-    sizes = tuple(len(edge) + 1 for edge in edges)
-    flat = np.ravel_multi_index(tuple(places), sizes)
-    return np.bincount(flat, minlength=int(np.prod(sizes))).astype(np.float64)
-
-
-def _predicted(known: Array, seen: Array) -> float:
-    """Log probability of categories after those known, from Jeffreys' prior."""
-    prior = known + 0.5
-    each = gammaln(prior + seen) - gammaln(prior)
-    total = gammaln(prior.sum() + seen.sum()) - gammaln(prior.sum())
-    return float(each.sum() - total)
-
-
-@dataclass(frozen=True, eq=False)
-class Lawful:
-    """Candidates with one law on each design."""
-
-    candidates: tuple[Candidate, ...]
-    laws: tuple[Any, ...]
-
-    @property
-    def name(self) -> str:
-        """Of all of them; "" for the right algorithm."""
-        return " = ".join(c.name for c in self.candidates if c.name)
-
-    @property
-    def said(self) -> str:
-        """The name in a sentence."""
-        return self.name if self.candidates[0].name else "the right algorithm"
-
-
-_READING = ("sgld.chain", "sgld.output", "robbins_monro.moves")
-
-
-def laws_of(w: Witness, family: str) -> list[Lawful]:
-    """The distinct laws of a family in a subject's reading, the right one first."""
-    reading = tuple((key, w.conventions[key]) for key in _READING)
-    return _laws(family, reading, w.dtype)
-
-
-@cache
-def _laws(family: str, reading: tuple[tuple[str, str], ...], dtype: str) -> Any:
-    plain = Played()
-    right = replace(plain, conventions={**plain.conventions, **dict(reading)})
-    first = Candidate("", (), "", right)
-    others = [*singles(right, FAMILIES[family][:1]), *conventions(right, family)]
-    found: list[Lawful] = []
-    for candidate in (first, *others):
-        if candidate is not first and not _shows(candidate, first, family):
-            continue
-        laws = _laws_of(candidate, family, dtype)
-        if laws is None:
-            continue
-        for place, known in enumerate(found):
-            if all(a.same(b) for a, b in zip(known.laws, laws, strict=True)):
-                both = (*known.candidates, candidate)
-                found[place] = Lawful(both, known.laws)
-                break
-        else:
-            found.append(Lawful((candidate,), laws))
-    return found
-
-
-def _shows(candidate: Candidate, right: Candidate, family: str) -> bool:
-    """Whether a candidate is a function of its draws, and another one.
-
-    What concerns seeds and replicates alone has no law of its own.
-    """
-
-    def replay(subject: Any, design: Any) -> Any:
-        rows = design.shape(subject.conventions)
-        z = np.cos(np.arange(2.0 * np.prod(rows)) ** 2).reshape(2, *rows)
-        try:
-            return design.ask(Witness(subject), draws=z, n=2)
-        except (NotRun, SubjectFault):
-            return np.array(np.nan)
-
-    for design in DESIGNS[family]:
-        one, again = (replay(candidate.subject, design) for _ in range(2))
-        if not np.array_equal(one, again):
-            return False
-        if not np.array_equal(one, replay(right.subject, design)):
+    def refutes(self, laws: Any, *, classical: bool) -> bool:
+        """Whether they refute the laws, by evidence or by a classical test."""
+        each = self._each(laws)
+        if max(law.against(rows) for law, rows in each) >= np.log(ODDS):
             return True
-    return False
+        return classical and min(law.chance(rows) for law, rows in each) < 1 / ODDS
 
-
-def _laws_of(candidate: Candidate, family: str, dtype: str) -> tuple[Any, ...] | None:
-    """The law on each design; None if one is not known."""
-    of: list[Blurred | Counted | None]
-    if family == "Algorithm 4":
-        of = [_counted(candidate.subject, d) for d in DESIGNS[family]]
-    else:
-        of = [_gaussian(candidate.subject, d, dtype) for d in DESIGNS[family]]
-    return None if any(law is None for law in of) else tuple(of)
-
-
-def _with_all_moves(subject: Any, design: Any) -> tuple[Any, Any]:
-    """The subject and the case with moves too many as moves like others.
-
-    Given draws are repeated for such a move; a subject's own are not.
-    """
-    if not isinstance(subject, Played):
-        return subject, design
-    if isinstance(design, Chains) and subject.langevin.extra > 0:
-        steps = (*design.of.step_sizes, design.of.step_sizes[-1])
-        slip = replace(subject.langevin, extra=0)
-        of = replace(design.of, step_sizes=steps)
-        return replace(subject, langevin=slip), replace(design, of=of)
-    if isinstance(design, Descents) and subject.descent.extra > 0:
-        slip_too = replace(subject.descent, extra=0)
-        of_too = replace(design.of, J=design.of.J + 1)
-        return replace(subject, descent=slip_too), replace(design, of=of_too)
-    return subject, design
-
-
-def _gaussian(subject: Any, design: Any, dtype: str) -> Blurred | None:
-    alone, longer = _with_all_moves(subject, design)
-    witness = Witness(alone)
-
-    def simulate(z: Array) -> Any:
-        return longer.ask(witness, draws=z, n=len(z))
-
-    try:
-        law = affine_law(simulate, longer.shape(subject.conventions))
-    except (NotAffine, NotRun, SubjectFault):
-        return None
-    return Blurred(law, _blur(design, dtype))
-
-
-def _blur(design: Any, dtype: str) -> float:
-    """The deviation of the noise that is added to outputs on a design."""
-    size = float(np.sqrt(np.trace(design.of.law().covariance)))
-    return BLUR[dtype] * size
-
-
-def _counted(subject: Any, design: Any) -> Counted | None:
-    edges = _edges(design)
-    try:
-        outputs = design.ask(Witness(subject), n=PLAYED, draws=_shared_draws(design))
-    except (NotRun, SubjectFault):
-        return None
-    mean, away = outputs.mean(axis=0), outputs - outputs.mean(axis=0)
-    moments = mean, (away**2).mean(axis=0), (away**4).mean(axis=0)
-    return Counted(_cells(outputs, edges), edges, moments)
-
-
-@cache
-def _shared_draws(design: Samples) -> Array:
-    """The draws on which every mistake is simulated, so that equal laws look equal."""
-    rows = (PLAYED, design.samples, len(design.x))
-    return np.random.default_rng(1).standard_normal(rows)
-
-
-@cache
-def _edges(design: Any) -> tuple[Array, ...]:
-    """Cells that the right law fills alike, along each axis."""
-    outputs = design.ask(Played(), n=PLAYED, draws=_shared_draws(design))
-    parts = np.arange(1, CELLS) / CELLS
-    return tuple(np.quantile(column, parts) for column in outputs.T)
-
-
-# --- the verdict ----------------------------------------------------------------------
+    @property
+    def count(self) -> int:
+        """How many outputs there are."""
+        return sum(len(rows) for rows in self.outputs)
 
 
 def by_law(w: Witness, family: str, seed: int | None = None) -> Diagnosis | None:
@@ -444,65 +113,170 @@ def by_law(w: Witness, family: str, seed: int | None = None) -> Diagnosis | None
     Returns
     -------
     Diagnosis or None
-        None where the outputs cannot be had, or the right law explains them best.
+        None where outputs are not offered, or the right law explains them best.
     """
     if family not in DESIGNS or not w.provides(DESIGNS[family][0].method):
         return None
-    rng = np.random.default_rng(seed)
-    drawn = [_outputs(w, design, rng) for design in DESIGNS[family]]
-    places = [place for place, rows in enumerate(drawn) if rows is not None]
-    if not places:
-        return None
-    outputs = [rows for rows in drawn if rows is not None]
+    drawn, fault = _drawn(w, family, np.random.default_rng(seed))
+    found = _compared(w, family, drawn) if drawn.outputs else None
+    if found is None and fault:
+        said = f"{NO_MAPPING}: {family}, with random numbers of its own: {fault}"
+        return Diagnosis(NO_MAPPING, said, "behaviour")
+    return found
+
+
+def _compared(w: Witness, family: str, drawn: _Drawn) -> Diagnosis | None:
     laws = laws_of(w, family)
-    totals = [
-        sum(lawful.laws[i].log_likelihood(rows) for i, rows in _pairs(places, outputs))
-        for lawful in laws
-    ]
+    totals = np.array([drawn.log_likelihood(lawful.laws) for lawful in laws])
     order = np.argsort(totals)[::-1]
     best, second = laws[order[0]], laws[order[1]]
     log_odds = float(totals[order[0]] - totals[order[1]])
-    n = REPLICATES * len(outputs)
-    against = max(best.laws[i].against(rows) for i, rows in _pairs(places, outputs))
-    chance = min(best.laws[i].chance(rows) for i, rows in _pairs(places, outputs))
-    if against >= np.log(ODDS) or (best is not laws[0] and chance < 1 / ODDS):
+    refuted = drawn.refutes(best.laws, classical=best is not laws[0])
+    power = 1.0 if best is laws[0] else KNOWN_POWERS.get(best.name)
+    interval = ""
+    if family == "Algorithm 4" and (refuted or power is not None):
+        scan = _Scan(drawn, laws[0].laws)
+        gain = scan.best - totals.max()
+        if gain >= np.log(ODDS * (len(laws) + len(scan.totals))) and scan.fits:
+            return scan.diagnosis(gain)
+        refuted |= best is not laws[0] and power is not None and power not in scan
+        interval = scan.interval if power in scan else ""
+    if refuted:
         return no_mapping(
             f"none of {len(laws)} laws is that of its outputs; the nearest, that of "
-            f"{best.said}, is refuted by {n} of them"
+            f"{best.said}, is refuted by {drawn.count} of them"
         )
     if best is laws[0]:
         return None
     if log_odds < np.log(ODDS * len(laws)):
         return no_mapping(
-            f"of {len(laws)} laws that of {best.said} explains {n} outputs best, but "
-            f"only {np.exp(log_odds):.2g} times as well as that of {second.said}"
+            f"of {len(laws)} laws that of {best.said} explains {drawn.count} outputs "
+            f"best, but only {np.exp(log_odds):.2g} times as well as that of "
+            f"{second.said}"
         )
-    told = [candidate for candidate in best.candidates if candidate.name]
-    said = "; or, with the same law: ".join(c.sentence for c in told)
     sentence = (
-        f"{said}. By the law of {n} of its own outputs, which is 10^"
-        f"{log_odds / np.log(10):.0f} times as likely as the next best of {len(laws)} "
-        f"known ones, that of {second.said}"
+        f"{best.sentence}{interval}. By the law of {drawn.count} of its own outputs, "
+        f"which is 10^{log_odds / np.log(10):.0f} times as likely as the next best of "
+        f"{len(laws)} known ones, that of {second.said}"
     )
-    ids = tuple(dict.fromkeys(name for c in told for name in c.ids))
-    return Diagnosis(best.name, sentence, "law", ids, None, "", log_odds)
+    return Diagnosis(best.name, sentence, "law", best.ids, None, "", log_odds)
 
 
-def _pairs(places: list[int], outputs: list[Array]) -> list[tuple[int, Array]]:
-    return list(zip(places, outputs, strict=True))
+def _drawn(w: Witness, family: str, rng: np.random.Generator) -> tuple[_Drawn, str]:
+    """Outputs of the subject's own randomness, and a fault that cost some, if any."""
+    places, outputs, fault = [], [], ""
+    for place, design in enumerate(DESIGNS[family]):
+        try:
+            rows = _outputs(w, design, rng)
+        except NotRun:
+            continue
+        except SubjectFault as exc:
+            fault = str(exc)
+            continue
+        places.append(place)
+        outputs.append(rows)
+    return _Drawn(tuple(places), tuple(outputs)), fault
 
 
-def _outputs(w: Witness, design: Any, rng: np.random.Generator) -> Array | None:
-    """Outputs (n, d) of the subject's own randomness, blurred as the laws are.
-
-    None where the subject does not offer them.
-    """
+def _outputs(w: Witness, design: Any, rng: np.random.Generator) -> Array:
+    """Outputs (n, d) of the subject's own randomness, blurred as the laws are."""
     seed = int(rng.integers(2**31))
-    try:
-        outputs = np.asarray(design.ask(w, n=REPLICATES, seed=seed))
-    except (NotRun, SubjectFault):
-        return None
+    outputs = np.asarray(design.ask(w, n=REPLICATES, seed=seed))
     if isinstance(design, Samples):
         return outputs
     noise = rng.standard_normal(outputs.shape)
-    return outputs + _blur(design, w.dtype) * noise
+    return outputs + blur_of(design, w.dtype) * noise
+
+
+# --- powers of the weights ------------------------------------------------------------
+
+
+@cache
+def _tempered(kappa: float, place: int) -> Any:
+    """The law on a design with weights exp(-kappa f); None if it has none."""
+    slip = Importance(logs=lambda s, y: -kappa * s.loss(y))
+    return counted(Played(importance=slip), DESIGNS["Algorithm 4"][place])
+
+
+class _Scan:
+    """Weights exp(-kappa f), fitted to outputs of Algorithm 4.
+
+    Parameters
+    ----------
+    drawn : _Drawn
+    right : tuple of laws
+        Those of the right algorithm, which hold for all powers where f is constant.
+
+    Attributes
+    ----------
+    totals : dict of float to float
+        Log likelihood for every kappa that was tried.
+    kappa, best : float
+        The best of them and its log likelihood.
+    low, high : float
+        Of those tried the nearest to it, on either side, that are `ODDS` times less
+        likely or worse.
+    """
+
+    def __init__(self, drawn: _Drawn, right: tuple[Any, ...]) -> None:
+        self._drawn, self._right = drawn, right
+        self.totals: dict[float, float] = {}
+        for kappa in POWERS:
+            self._try(kappa)
+        for ratio in FINER:
+            centre = self.kappa
+            for step in range(-4, 5):
+                self._try(centre * ratio**step)
+        unlikely = [
+            kappa
+            for kappa, total in self.totals.items()
+            if total <= self.best - np.log(ODDS)
+        ]
+        self.low = max((k for k in unlikely if k < self.kappa), default=0.0)
+        self.high = min((k for k in unlikely if k > self.kappa), default=np.inf)
+
+    def _laws(self, kappa: float) -> tuple[Any, ...]:
+        return tuple(
+            law if design.loss.kind == "constant" else _tempered(kappa, place)
+            for place, (law, design) in enumerate(
+                zip(self._right, DESIGNS["Algorithm 4"], strict=True)
+            )
+        )
+
+    def _try(self, kappa: float) -> None:
+        if kappa not in self.totals:
+            self.totals[kappa] = self._drawn.log_likelihood(self._laws(kappa))
+
+    @property
+    def kappa(self) -> float:
+        return max(self.totals, key=lambda kappa: self.totals[kappa])
+
+    @property
+    def best(self) -> float:
+        return self.totals[self.kappa]
+
+    def __contains__(self, kappa: float | None) -> bool:
+        return kappa is not None and self.low < kappa < self.high
+
+    @property
+    def fits(self) -> bool:
+        """Whether the outputs are compatible with the best power."""
+        return not self._drawn.refutes(self._laws(self.kappa), classical=True)
+
+    @property
+    def interval(self) -> str:
+        """What is known of kappa, in words."""
+        ends = f"between {self.low:.3g} and {self.high:.3g}"
+        return f"; its power of the weights lies {ends}"
+
+    def diagnosis(self, log_odds: float) -> Diagnosis:
+        """What is told of a power that the catalogue lacks."""
+        about = f"{self.kappa:.2g} f"
+        sentence = (
+            f"the weights are exp(-kappa f) with kappa between {self.low:.3g} and "
+            f"{self.high:.3g}: this is Algorithm 4 for about {about}. By the law of "
+            f"{self._drawn.count} of its own outputs, which is 10^"
+            f"{log_odds / np.log(10):.0f} times as likely as under any known law"
+        )
+        name = f"weights exp(-{about})"
+        return Diagnosis(name, sentence, "law", (), None, "", log_odds)

@@ -78,6 +78,8 @@ def fitted(values: Array, steps: Array, taus: Array) -> Power | None:
 
 def snapped(value: float) -> float:
     """The simple fraction that a number is, to `FITTED`; else the number itself."""
+    if not abs(value) < 1 / FITTED**2:
+        return value
     near = Fraction(value).limit_denominator(64)
     if abs(float(near) - value) <= FITTED * max(1.0, abs(value)):
         return float(near)
@@ -89,11 +91,21 @@ def snapped(value: float) -> float:
 def said(value: float) -> str:
     """A number in three digits, more where three would mislead."""
     rounded = f"{value:.2f}"
-    if abs(float(rounded) - value) <= 1e-9:
+    if abs(float(rounded) - value) <= 1e-9 * min(1.0, abs(value)):
         return rounded
     digits = (4, 6, 8)
     enough = (f"{value:.{n}g}" for n in digits if abs(float(f"{value:.{n}g}") - 1) > 0)
     return next(enough, f"{value:.4g}")
+
+
+def multiple(law: Power, letter: str) -> str:
+    """ "2 f", "f/tau", "0.50 f tau^0.5": a letter times a power of tau."""
+    if law.factor == 0 or law.of_tau == 0:
+        return scaled(law.factor, letter) if law.factor else "0"
+    size = "" if abs(law.factor) == 1 else f"{said(abs(law.factor))} "
+    power = "tau" if abs(law.of_tau) == 1 else f"tau^{abs(law.of_tau):g}"
+    sign = "-" if law.factor < 0 else ""
+    return f"{sign}{size}{letter}{' ' if law.of_tau > 0 else '/'}{power}"
 
 
 def in_words(law: Power, right: Power, name: str, unit: str) -> str:
@@ -134,7 +146,7 @@ def scaled(factor: float, letter: str) -> str:
     if abs(factor + 1) <= FITTED:
         return f"-{letter}"
     inverse = 1 / factor if factor else np.inf
-    if abs(inverse - round(inverse)) <= FITTED * abs(inverse):
+    if abs(inverse) <= 1000 and abs(inverse - round(inverse)) <= FITTED * abs(inverse):
         return (
             f"{letter}/{round(inverse)}"
             if inverse > 0

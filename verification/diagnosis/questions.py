@@ -7,7 +7,7 @@ compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,7 +29,7 @@ __all__ = [
     "Question",
     "answered",
     "difference",
-    "family_of",
+    "families_of",
     "is_first_round",
     "questions",
     "rounding",
@@ -63,9 +63,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 THEORY = FAMILIES["theory"]
 
 
-def family_of(method: str) -> str:
-    """The part of the protocol that a method belongs to."""
-    return next(name for name, methods in FAMILIES.items() if method in methods)
+def families_of(methods: Iterable[str]) -> list[str]:
+    """The parts of the protocol that methods belong to, of those served here."""
+    called = set(methods)
+    return [name for name, own in FAMILIES.items() if called & set(own)]
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class Question:
     method : str
     label : str
     ask : callable
-        From a witness to its answer.
+        From a witness, or whoever has the method, to its answer.
     refused : bool
         Whether there is no right number: then any refusal is as good as another.
     """
 
     method: str
     label: str
-    ask: Callable[[Witness], Any]
+    ask: Callable[[Any], Any]
     refused: bool = False
 
 

@@ -8,6 +8,7 @@ coefficients to solve for.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,16 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.diagnosis.fit import (
-    HELD_OUT,
-    chain_for,
-    descent_for,
-    told_of_chain,
-    told_of_descent,
-    told_of_samples,
-)
-from verification.diagnosis.played import Played, exponential
-from verification.diagnosis.power import Power, said, snapped
+from verification.checks._kit import flat
+from verification.diagnosis.fit import HELD_OUT
+from verification.diagnosis.outputs import CHAIN_OUTPUTS, smoothed
+from verification.diagnosis.power import Power, snapped
 from verification.diagnosis.questions import (
     ROUNDING,
     Answer,
@@ -36,10 +31,12 @@ from verification.diagnosis.questions import (
 )
 from verification.diagnosis.result import Diagnosis, no_mapping
 from verification.diagnosis.signature import Asked, signature
+from verification.diagnosis.words import ChainFit, DescentFit, Fit, SamplesFit
 from verification.errors import CannotStart, UsageError
 from verification.losses import KINDS, from_json
 from verification.mistakes.importance import Importance
 from verification.mistakes.langevin import Langevin
+from verification.mistakes.played import Played, exponential
 from verification.mistakes.robbins_monro import RobbinsMonro
 from verification.subject import Witness
 
@@ -57,6 +54,8 @@ OPTIONAL = (
     "states",
     "output",
 )
+#: More are not counted: every one of them is a slice to be looked at.
+MOST_WORKERS = 4096
 FAMILY = {3: "Algorithm 3", 4: "Algorithm 4", 5: "Algorithm 5"}
 
 
@@ -135,6 +134,12 @@ def read(path: str | Path) -> Recording:
         raise BadRecording(
             f"{path} is no JSON: {exc.msg} in line {exc.lineno}, column {exc.colno}"
         ) from exc
+    except RecursionError as exc:
+        raise BadRecording(
+            f"{path}: lists or objects stand too deep in others"
+        ) from exc
+    except ValueError as exc:
+        raise BadRecording(f"{path} has a number beyond all bounds") from exc
     try:
         return _recording(data)
     except BadRecording as exc:
@@ -151,11 +156,12 @@ def _recording(data: Any) -> Recording:
     if unknown:
         known = ", ".join((*REQUIRED, *OPTIONAL))
         raise BadRecording(f"unknown keys {', '.join(unknown)}; those known: {known}")
-    if data["recording"] != 1:
-        raise BadRecording(f'"recording" is the format, 1, got {data["recording"]!r}')
     algorithm = data["algorithm"]
-    if algorithm not in FAMILY or isinstance(algorithm, bool):
-        raise BadRecording(f'"algorithm" is 3, 4 or 5, got {algorithm!r}')
+    if type(data["recording"]) is not int or data["recording"] != 1:
+        said_of = _short(data["recording"])
+        raise BadRecording(f'"recording" is the format, 1, got {said_of}')
+    if type(algorithm) is not int or algorithm not in FAMILY:
+        raise BadRecording(f'"algorithm" is 3, 4 or 5, got {_short(algorithm)}')
     if data.get("states") is None and data.get("output") is None:
         raise BadRecording('"states" or "output" must be given')
     if algorithm == 4 and data.get("output") is None:
@@ -198,19 +204,28 @@ def _with_runs(
         output = _in_runs(data, "output", 1)
         _shaped("output", output, (n, d))
     workers = data.get("workers", 1)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise BadRecording(f'"workers" is a count, got {workers!r}')
+    if type(workers) is not int or not 1 <= workers <= MOST_WORKERS:
+        said_of = f"a count up to {MOST_WORKERS}, got {_short(workers)}"
+        raise BadRecording(f'"workers" is {said_of}')
     return Recording(
         algorithm, loss, x, tau, draws, steps, start, workers, states, output,
         reading.conventions, reading.dtype,
     )  # fmt: skip
 
 
+def _short(value: Any) -> str:
+    """A value in a sentence, not all of it where it is long."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
 def _loss(data: Any) -> Any:
-    if not isinstance(data, dict) or data.get("kind") not in KINDS:
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
         raise BadRecording(f'"loss" is an object whose "kind" is in {", ".join(KINDS)}')
     try:
-        return from_json(data)
+        with np.errstate(all="ignore"):
+            return from_json(data)
     except Exception as exc:
         text = " ".join(str(exc).split())
         raise BadRecording(f'"loss" of kind {data["kind"]}: {text}') from exc
@@ -231,10 +246,13 @@ def _reading(data: dict[str, Any]) -> Witness:
 
 
 def _numbers(data: dict[str, Any], key: str, ndim: int) -> Array:
+    wrong = f'"{key}" must be numbers, in rows of one length'
     try:
+        if not all(type(value) in (int, float) for value in flat(data[key])):
+            raise BadRecording(wrong)
         array = np.array(data[key], dtype=np.float64)
-    except (TypeError, ValueError) as exc:
-        raise BadRecording(f'"{key}" must be numbers, in rows of one length') from exc
+    except (ValueError, OverflowError, RecursionError) as exc:
+        raise BadRecording(wrong) from exc
     if array.ndim != ndim or array.size == 0:
         wanted = "a number" if ndim == 0 else f"{ndim} axes"
         raise BadRecording(f'"{key}" must have {wanted}, got shape {array.shape}')
@@ -245,10 +263,9 @@ def _numbers(data: dict[str, Any], key: str, ndim: int) -> Array:
 
 def _in_runs(data: dict[str, Any], key: str, axes: int) -> Array:
     """An array of one run, or of several, with an axis of runs."""
-    try:
-        depth = np.ndim(data[key])
-    except ValueError:
-        depth = axes  # ragged, which `_numbers` says
+    depth, inner = 0, data[key]
+    while isinstance(inner, list):
+        depth, inner = depth + 1, inner[0] if inner else None
     array = _numbers(data, key, axes + 1 if depth == axes + 1 else axes)
     return array if depth == axes + 1 else array[None]
 
@@ -319,7 +336,7 @@ def _questions(r: Recording) -> Iterator[tuple[Question, Array]]:
         given["start"] = r.start
 
     def question(method: str) -> Question:
-        def ask(w: Witness) -> Any:
+        def ask(w: Any) -> Any:
             return getattr(w, method)(r.loss, r.x, r.tau, *sizes, **given)
 
         return Question(method, "recording", ask)
@@ -332,12 +349,17 @@ def _questions(r: Recording) -> Iterator[tuple[Question, Array]]:
 
 # --- solving --------------------------------------------------------------------------
 
-#: Where the search for three coefficients begins.
+#: Where the search for the coefficients begins; each is 1 where all is right.
 STARTS = ((1.0, 1.0, 1.0), (2.0, 2.0, 1.0), (-1.0, 1.0, 1.0), (1.0, -1.0, 1.0))
-#: Numbers in a recording that three coefficients must explain, at least.
-ENOUGH = 6
+#: Where the coefficients are simple the iteration doubles its digits at every turn.
+ITERATIONS = 10
+#: Numbers in a recording for each coefficient that must explain them, at least.
+ENOUGH = 2
 #: How the noise may depend on the step: as it should, as eps, not at all.
 NOISE = (Power(1.0, 0.5), Power(1.0, 1.0), Power(1.0))
+
+#: What is left of the recording's numbers with these coefficients.
+Residual = Callable[[Array], Array]
 
 
 def _fit(r: Recording) -> Diagnosis | None:
@@ -346,33 +368,41 @@ def _fit(r: Recording) -> Diagnosis | None:
     return makers[r.algorithm](r)
 
 
-def _solve(residual: Callable[[Array], Array]) -> tuple[Array, float] | None:
-    """Three coefficients with no residual, and what is left, by Gauss and Newton."""
-    for start in STARTS:
+def _solve(residual: Residual, count: int = 3) -> tuple[Array, float] | None:
+    """Coefficients with no residual, and what is left, by Gauss and Newton.
+
+    A fourth one begins at 1, and has one start only.
+    """
+    for start in STARTS if count == 3 else STARTS[:1]:
+        begin = np.append(start, np.ones(count - 3))
         with np.errstate(all="ignore"):
-            theta = _descended(residual, np.array(start))
+            if not len(residual(begin)) >= ENOUGH * count:
+                return None
+            theta = _descended(residual, begin)
+            if not np.isfinite(theta).all():
+                continue
             simple = np.array([snapped(float(value)) for value in theta])
-            off = residual(simple)
-        if len(off) < ENOUGH:
-            return None
-        left = float(np.abs(off).max())
+            left = float(np.abs(residual(simple)).max())
         if left <= HELD_OUT:
             return simple, left
     return None
 
 
-def _descended(residual: Callable[[Array], Array], theta: Array) -> Array:
+def _descended(residual: Residual, theta: Array) -> Array:
     """Where the iteration ends; anywhere if it does not converge."""
-    for _ in range(20):
+    for _ in range(ITERATIONS):
         columns = [
             (residual(theta + 1e-6 * unit) - residual(theta - 1e-6 * unit)) / 2e-6
-            for unit in np.eye(3)
+            for unit in np.eye(len(theta))
         ]
         off, slope = residual(theta), np.stack(columns, axis=1)
         if not (np.isfinite(slope).all() and np.isfinite(off).all()):
             break
-        change, _, rank, _ = np.linalg.lstsq(slope, -off, rcond=1e-10)
-        if rank < 3:
+        try:
+            change, _, rank, _ = np.linalg.lstsq(slope, -off, rcond=1e-10)
+        except np.linalg.LinAlgError:
+            break
+        if rank < len(theta):
             break
         theta = theta + change
         if np.abs(change).max() < 1e-13:
@@ -380,51 +410,50 @@ def _descended(residual: Callable[[Array], Array], theta: Array) -> Array:
     return theta
 
 
+def _told(r: Recording, of: Fit, left: float) -> Diagnosis | None:
+    if not of.sentence:
+        return None
+    note = f" (at tau = {r.tau:g}: another dependence on tau may be behind a factor)"
+    return Diagnosis(of.name, of.sentence + note, "fit", (), left, of.equivalent)
+
+
+# --- Algorithm 3 ----------------------------------------------------------------------
+#
+# theta: the factors of the drift, the pull and the noise, and of x_k in the pull
+
+
 def _fit_chain(r: Recording) -> Diagnosis | None:
-    if r.states is None:
-        return _fit_chain_by_output(r)
-    for noise in NOISE:
-
-        def left(theta: Array, noise: Power = noise) -> Array:
-            return _moves(r, theta, noise)
-
-        found = _solve(left)
-        of_output = None if found is None else _averaged(r, r.states)
-        if found is not None and of_output is not None:
-            return _told_of_chain(r, found, noise, of_output)
-    return None
-
-
-def _fit_chain_by_output(r: Recording) -> Diagnosis | None:
-    for noise, (text, rule) in product(NOISE, _rules(r)):
+    recorded = r.states is not None
+    outputs = list(_rules(r))[: 1 if recorded else None]
+    for count, noise, (text, rule) in product((3, 4), NOISE, outputs):
 
         def left(theta: Array, noise: Power = noise, rule: Any = rule) -> Array:
-            return _outputs(r, theta, noise, rule)
+            with_anchor = np.append(theta, np.ones(4 - len(theta)))
+            if recorded:
+                return _moves(r, with_anchor, noise)
+            return _outputs(r, with_anchor, noise, rule)
 
-        found = _solve(left)
-        if found is not None:
-            return _told_of_chain(r, found, noise, text)
+        found = _solve(left, count)
+        of_output = text
+        if recorded and found is not None:
+            of_output = _averaged(r, np.asarray(r.states))
+        if found is not None and of_output is not None:
+            return _told_of_chain(r, *found, noise, of_output)
     return None
 
 
 def _told_of_chain(
-    r: Recording, found: tuple[Array, float], noise: Power, of_output: str
+    r: Recording, theta: Array, left: float, noise: Power, of_output: str
 ) -> Diagnosis | None:
-    theta, left = found
-    a, b = Power(theta[0] / 2, 1.0, 0.0), Power(theta[1] / 2, 1.0, -1.0)
-    c = replace(noise, factor=float(theta[2]))
-    name, sentence = told_of_chain(a, b, c, "", of_output)
-    same = "" if of_output else chain_for(a, b, c)
-    return _told(r, name, sentence, same, left)
-
-
-def _told(
-    r: Recording, name: str, sentence: str, same: str, left: float
-) -> Diagnosis | None:
-    if not sentence:
-        return None
-    note = f" (at tau = {r.tau:g}: another dependence on tau may be behind a factor)"
-    return Diagnosis(name, sentence + note, "fit", (), left, same)
+    drift, pull, kick, *anchor = (float(value) for value in theta)
+    of = ChainFit(
+        Power(drift / 2, 1.0, 0.0) if drift else Power(0.0),
+        Power(pull / 2, 1.0, -1.0) if pull else Power(0.0),
+        replace(noise, factor=kick) if kick else Power(0.0),
+        anchor[0] if anchor and pull else 1.0,
+        (of_output,) if of_output else (),
+    )
+    return _told(r, of, left)
 
 
 def _from(r: Recording) -> Array:
@@ -441,33 +470,22 @@ def _moves(r: Recording, theta: Array, noise: Power) -> Array:
     states = _from(r)
     old, new = states[:, :-1], states[:, 1:]
     steps = r.steps[: old.shape[1], None]
-    drift = theta[0] * r.loss.gradient(old) - theta[1] * (r.x - old) / r.tau
+    pull = theta[1] * (theta[3] * r.x - old) / r.tau
     kick = theta[2] * steps**noise.of_step * r.draws
+    drift = theta[0] * r.loss.gradient(old) - pull
     return np.asarray((new - old + steps / 2 * drift - kick).ravel())
 
 
 def _rules(r: Recording) -> Iterator[tuple[str, Any]]:
-    """Ways to make an output of the states."""
-    known: list[tuple[str, Any]] = [
-        ("", Langevin.weights),
-        ("the states have equal weights", lambda e: np.full(len(e), 1 / len(e))),
-        ("the output is the last state", lambda e: np.eye(len(e))[-1]),
-    ]
+    """Ways to make an output of the states, the declared one first."""
+    known = list(CHAIN_OUTPUTS)
     declared = r.conventions["sgld.output"]
     if declared != "weighted-mean":
-        rate = float(declared.partition(":")[2])
         known[0] = ("the output is the eps-weighted mean", Langevin.weights)
-        known.insert(0, ("", exponential(rate)))
+        known.insert(0, ("", exponential(float(declared.partition(":")[2]))))
     yield from known
     for rate in (0.1, 0.25, 0.5, 0.75, 0.9):
-        yield _smoothed_in_words(rate), exponential(rate)
-
-
-def _smoothed_in_words(rate: float) -> str:
-    return (
-        f"the output is an exponential average with weight {said(rate)} on the new "
-        "state, not the eps-weighted mean"
-    )
+        yield smoothed(rate)
 
 
 def _averaged(r: Recording, states: Array) -> str | None:
@@ -487,17 +505,15 @@ def _averaged(r: Recording, states: Array) -> str | None:
     for width in 10.0 ** np.arange(-3, -13, -1):
         near = np.clip(best + width * np.linspace(-2, 2, 41), 1e-6, 1 - 1e-6)
         best = float(near[int(np.argmin([off(exponential(rate)) for rate in near]))])
-    rate = snapped(best)
-    if off(exponential(rate)) <= HELD_OUT:
-        return _smoothed_in_words(rate)
-    return None
+    text, rule = smoothed(snapped(best))
+    return text if off(rule) <= HELD_OUT else None
 
 
 def _outputs(r: Recording, theta: Array, noise: Power, rule: Any) -> Array:
     """What is left of the recorded outputs."""
     slip = Langevin(
         gradient=lambda m: theta[0] * m.gradient,
-        pull=lambda m: theta[1] * m.pull,
+        pull=lambda m: theta[1] * (theta[3] * m.x - m.y) / m.tau,
         kick=lambda m: theta[2] * m.epsilon**noise.of_step * m.z,
         weights=rule,
     )
@@ -505,58 +521,64 @@ def _outputs(r: Recording, theta: Array, noise: Power, rule: Any) -> Array:
 
 
 def _left(r: Recording, subject: Played) -> Array:
-    """The recorded output less that of a subject."""
+    """The recorded output less that of a subject, which is asked without a witness."""
     q, answer = next(_questions(r))
-    own = answered(Witness(subject), q)
-    if isinstance(own, str):
-        return np.full(answer.size, np.nan)
-    return np.asarray((own - answer).ravel())
+    return np.asarray((q.ask(subject) - answer).ravel())
+
+
+# --- Algorithms 4 and 5 ---------------------------------------------------------------
 
 
 def _fit_samples(r: Recording) -> Diagnosis | None:
-    def slip(theta: Array) -> Importance:
-        return Importance(
+    """theta: the factors of f, of the deviation, and one more than the density's."""
+
+    def left(theta: Array) -> Array:
+        slip = Importance(
             points=lambda m: m.spread(theta[1] * np.sqrt(m.tau)),
             logs=lambda m, y: (
                 -theta[0] * m.loss(y) - (theta[2] - 1) * (m.z**2).sum(axis=-1) / 2
             ),
         )
-
-    def left(theta: Array) -> Array:
-        return _left(r, Played(conventions=r.conventions, importance=slip(theta)))
+        return _left(r, Played(conventions=r.conventions, importance=slip))
 
     found = _solve(left)
     if found is None:
         return None
-    theta = found[0]
-    spread = Power(float(theta[1]), 0.0, 0.5)
-    told = told_of_samples(1.0, spread, float(theta[0]), float(theta[2]) - 1)
-    return _told(r, *told, found[1])
+    of_f, spread, density = (float(value) for value in found[0])
+    powers = Power(spread, 0.0, 0.5), Power(of_f), Power(density - 1)
+    return _told(r, SamplesFit(1.0, *powers), found[1])
 
 
 def _fit_descent(r: Recording) -> Diagnosis | None:
-    def slip(theta: Array) -> RobbinsMonro:
-        return RobbinsMonro(
+    """theta: the factors of gradient, pull, deviation, and of x_k in the pull."""
+    for count in (3, 4):
+        found = _solve(lambda theta: _descent_left(r, theta), count)
+        if found is None:
+            continue
+        gradient, pull, spread, *anchor = (float(value) for value in found[0])
+        of = DescentFit(
+            Power(gradient, 1.0, 1.0) if gradient else Power(0.0),
+            Power(pull, 1.0, 0.0) if pull else Power(0.0),
+            Power(spread, 0.0, 0.5),
+            anchor[0] if anchor and pull else 1.0,
+        )
+        return _told(r, of, found[1])
+    return None
+
+
+def _descent_left(r: Recording, theta: Array) -> Array:
+    """What is left of the recorded moves, or outputs."""
+    anchor = theta[3] if len(theta) > 3 else 1.0
+    if r.states is None:
+        slip = RobbinsMonro(
             factor=lambda tau: theta[0] * tau,
-            pull=lambda m: theta[1] * m.pull,
+            pull=lambda m: theta[1] * (m.y - anchor * m.x),
             points=lambda m: m.around(m.y, theta[2] * np.sqrt(m.tau)),
         )
-
-    def left(theta: Array) -> Array:
-        if r.states is None:
-            return _left(r, Played(conventions=r.conventions, descent=slip(theta)))
-        old, new = r.states[:, :-1], r.states[:, 1:]
-        steps = r.steps[: old.shape[1], None]
-        points = old[:, :, None] + theta[2] * np.sqrt(r.tau) * r.draws
-        mean = r.loss.gradient(points).mean(axis=2)
-        h = theta[1] * (old - r.x) + theta[0] * r.tau * mean
-        return np.asarray((new - old + steps * h).ravel())
-
-    found = _solve(left)
-    if found is None:
-        return None
-    theta = found[0]
-    a, b = Power(float(theta[0]), 1.0, 1.0), Power(float(theta[1]), 1.0, 0.0)
-    s = Power(float(theta[2]), 0.0, 0.5)
-    name, sentence = told_of_descent(a, b, s)
-    return _told(r, name, sentence, descent_for(a, b, s), found[1])
+        return _left(r, Played(conventions=r.conventions, descent=slip))
+    old, new = r.states[:, :-1], r.states[:, 1:]
+    steps = r.steps[: old.shape[1], None]
+    points = old[:, :, None] + theta[2] * np.sqrt(r.tau) * r.draws
+    mean = r.loss.gradient(points).mean(axis=2)
+    h = theta[1] * (old - anchor * r.x) + theta[0] * r.tau * mean
+    return np.asarray((new - old + steps * h).ravel())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["NO_MAPPING", "Diagnosis", "joined", "no_mapping"]
+__all__ = ["NO_MAPPING", "Diagnosis", "both", "joined", "no_mapping"]
 
 NO_MAPPING = "no mapping found"
 
@@ -70,23 +70,37 @@ def no_mapping(why: str) -> Diagnosis:
     return Diagnosis(NO_MAPPING, f"{NO_MAPPING}: {why}", "none")
 
 
-def joined(diagnoses: list[Diagnosis]) -> Diagnosis | None:
-    """Several as one, each said once; those that name something first.
+def both(one: Diagnosis | None, other: Diagnosis | None) -> Diagnosis | None:
+    """Two findings of one part of the protocol as one, what is named first."""
+    if one is None or other is None:
+        return one or other
+    first, second = sorted((one, other), key=lambda found: not found.confident)
+    further = second.sentence.removeprefix(f"{NO_MAPPING}: ")
+    return replace(first, sentence=f"{first.sentence}; besides, {further}")
 
-    None where there are none.
+
+def joined(diagnoses: list[Diagnosis]) -> Diagnosis | None:
+    """Several as one, each name once; those that name something first.
+
+    Of several findings of one name the one that says most is told.  None where there
+    are none.
     """
     told = sorted(dict.fromkeys(diagnoses), key=lambda found: not found.confident)
     named = [found for found in told if found.confident] or told[:1]
     if not named:
         return None
+    fullest: dict[str, Diagnosis] = {}
+    for found in named:
+        known = fullest.setdefault(found.name, found)
+        if len(found.sentence) > len(known.sentence):
+            fullest[found.name] = found
+    named = list(fullest.values())
     if len(named) == 1:
         return named[0]
-    names = dict.fromkeys(found.name for found in named)
-    sentences = dict.fromkeys(found.sentence for found in named)
     equivalents = dict.fromkeys(found.equivalent for found in named if found.equivalent)
     return Diagnosis(
-        ", ".join(names),
-        "; ".join(sentences),
+        ", ".join(fullest),
+        "; ".join(dict.fromkeys(found.sentence for found in named)),
         named[0].route,
         tuple(dict.fromkeys(name for found in named for name in found.ids)),
         max((f.agreement for f in named if f.agreement is not None), default=None),

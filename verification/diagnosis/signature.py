@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from verification.diagnosis.played import (
+from verification.diagnosis.candidates import (
     Candidate,
-    Played,
     conventions,
     extras,
     pairs,
@@ -31,18 +30,10 @@ from verification.diagnosis.questions import (
     silent,
 )
 from verification.diagnosis.result import Diagnosis
-from verification.mistakes.importance import Importance
-from verification.mistakes.langevin import Langevin
-from verification.mistakes.robbins_monro import RobbinsMonro
+from verification.mistakes.played import Played
 from verification.subject import Witness
 
 __all__ = ["Asked", "ask", "signature"]
-
-KINDS = {
-    "Algorithm 3": Langevin,
-    "Algorithm 4": Importance,
-    "Algorithm 5": RobbinsMonro,
-}
 
 
 @dataclass(frozen=True)
@@ -124,8 +115,8 @@ def signature(w: Witness, asked: Asked, *, combined: bool = True) -> Diagnosis |
     readings = _agreeing(conventions(right, asked.family), asked)
     if not (found or readings):
         found = _agreeing(extras(right), asked)
-    if not (found or readings) and combined and asked.family in KINDS:
-        found = _agreeing(pairs(right, KINDS[asked.family]), asked)
+    if not (found or readings) and combined:
+        found = _agreeing(pairs(right, asked.family), asked)
     return _named([*found, *readings])
 
 

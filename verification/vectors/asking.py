@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partialmethod
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from verification.errors import NotRun
-from verification.mistakes.importance import Importance
-from verification.mistakes.langevin import Langevin
-from verification.mistakes.robbins_monro import RobbinsMonro
+from verification.mistakes.played import Played
 from verification.subject import Witness
 from verification.truth import closed_forms as cf
 from verification.truth import network, proximal, quadrature
@@ -184,18 +183,14 @@ _ASKED: dict[str, Callable[[Witness, Case], Any]] = {
 # --- no fault -------------------------------------------------------------------------
 
 
-class Truthful:
+@dataclass(frozen=True)
+class Truthful(Played):
     """The truths, rounded once, as a subject: the ground that mistakes are planted in.
 
-    The three samplers are the routines of the mistakes without one.
+    Its samplers, and what is made of the functions here, are those of `Played`.
     """
 
-    name = "truth"
-    dtype = "float64"
-    sgld_mean = partialmethod(Langevin.mean.__get__(Langevin()))
-    robbins_monro = partialmethod(RobbinsMonro.last.__get__(RobbinsMonro()))
-    importance_mean = partialmethod(Importance.mean.__get__(Importance()))
-    importance_weights = partialmethod(Importance.weights.__get__(Importance()))
+    name: str = "truth"
 
     def local_entropy(self, loss: Any, x: Any, tau: float) -> float:
         if loss.kind in cf.LOCAL_ENTROPY:
@@ -238,31 +233,8 @@ class Truthful:
         lists = (np.asarray(part).tolist() for part in (mean0, cov0, mean1, cov1))
         return float(cf.kl_gaussian(CTX, *lists))
 
-    def minimise_local_entropy(
-        self, loss: Any, x0: Any, tau: float, updates: int
-    ) -> Any:
-        return _iterated(self.posterior_mean, loss, x0, tau, updates)
-
-    def minimise_heat(self, loss: Any, x0: Any, tau: float, updates: int) -> Any:
-        return _iterated(self.heat_proximal_point, loss, x0, tau, updates)
-
-    def majoriser(self, loss: Any, x: Any, y: Any, tau: float) -> float:
-        gap, slope = np.subtract(x, y), self.local_entropy_gradient(loss, y, tau)
-        height = self.local_entropy(loss, y, tau)
-        return float(height + slope @ gap + gap @ gap / (2 * tau))
-
-    def heat_majoriser(self, loss: Any, x: Any, y: Any, tau: float) -> float:
-        gap = np.subtract(x, y)
-        return float(self.heat(loss, x, tau) + gap @ gap / (2 * tau))
-
     def scoping(self, tau0: float, tau1: float, k: int) -> float:
         return float(cf.scoping(CTX, tau0, tau1, k))
-
-    def step_schedule(self, kind: str, parameters: Any, count: int) -> Any:
-        j = np.arange(1.0, count + 1)
-        if kind == "harmonic":
-            return 1 / (parameters[0] + j)
-        return parameters[0] * j ** -parameters[1]
 
     def network_loss_and_gradient(
         self, sizes: Any, parameters: Any, images: Any, labels: Any
@@ -284,13 +256,6 @@ def _network_of(
 
 def _rounded(value: Any) -> Any:
     return np.array(value, dtype=object).astype(np.float64)
-
-
-def _iterated(step: Any, loss: Any, x0: Any, tau: float, updates: int) -> Any:
-    path = [np.array(x0, dtype=float)]
-    for _ in range(updates):
-        path.append(step(loss, path[-1], tau))
-    return np.array(path)
 
 
 def shape(value: Any) -> tuple[int, ...]:

@@ -150,3 +150,11 @@ def _failures(terminal: Terminal, verdict: Verdict) -> None:
             " " * 18,
             f"equals {name} in {equal} of the {told} vectors that tell: {sentence}",
         )
+    if not verdict.named() and (rows := verdict.equal()):
+        some = ", ".join(
+            f"{name} in {equal} of {told}" for name, equal, told in rows[:3]
+        )
+        terminal.paragraph(
+            " " * 18,
+            f"no known mistake explains it; of the vectors that tell it equals {some}",
+        )

@@ -32,16 +32,19 @@ from verification.vectors.certified import Answer, answer
 from verification.vectors.designs import DESIGNS, WITHDRAWN, Case
 from verification.vectors.flags import NOTES, flags
 
-__all__ = ["FAMILIES", "MUST_DIFFER", "Family", "built", "numbered_cases", "vector"]
+__all__ = ["FAMILIES", "Family", "built", "most_of", "numbered_cases", "vector"]
 
-#: Wrong answers that are written with a vector, at most.
-MUST_DIFFER = 4
+#: Wrong answers that are written with a vector, at most; more where a family has many
+#: mistakes and few vectors that show them.
+MUST_DIFFER, MORE = 4, {"laws": 8}
 
 
 #: Mistakes that few vectors show: they do not wait for their turn.
 SELDOM = frozenset(
-    ("S29", "X22", "X23", "X25", "X26", "X27", "T11", "M01", "M05", "M29")
+    ("S29", "X22", "X23", "X24", "X25", "X26", "X27", "T11", "M01", "M05", "M29")
 )
+#: What the laws of an algorithm's output are asked of.
+LAW_OF = {3: "sgld_mean", 4: "importance_mean", 5: "robbins_monro"}
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,10 @@ def _wrong_answers(family: Family, case: Case) -> Iterator[tuple[str, Any]]:
             yield name, np.asarray(ask(witness, family.name, case)).tolist()
         except NotRun:
             continue
-        except SubjectFault:
-            yield name, None  # it raised, or answered with infinity or NaN
+        except SubjectFault as fault:
+            if isinstance(fault.__cause__, TypeError | AttributeError):
+                raise  # of ours, not of the mistake
+            yield name, None  # it broke, or answered with infinity or NaN
 
 
 def _wrong(family: Family, case: Case, right: Answer) -> list[_Wrong]:
@@ -241,8 +246,22 @@ def _distance(value: Any, right: Any) -> float:
     return norm(Fraction(exact(a)) - Fraction(exact(b)) for a, b in pairs)
 
 
+def most_of(name: str) -> int:
+    """How many wrong answers a vector of a family has at most."""
+    return MORE.get(name, MUST_DIFFER)
+
+
+def _concerning(name: str, case: Case) -> tuple[str, ...]:
+    """The mistakes of a family that are in what a vector asks for."""
+    mistakes = FAMILIES[name].mistakes
+    if name != "laws":
+        return mistakes
+    method = LAW_OF[case.input["algorithm"]]
+    return tuple(each for each in mistakes if method in CATALOGUE[each].faults)
+
+
 def _chosen(
-    place: int, mistakes: tuple[str, ...], wrong: list[_Wrong]
+    place: int, mistakes: tuple[str, ...], most: int, wrong: list[_Wrong]
 ) -> list[dict[str, Any]]:
     """The nearest wrong answer, and others by turns, as far as they can be written.
 
@@ -253,10 +272,10 @@ def _chosen(
     if not entries:
         return []
     first = min(entries, key=lambda name: entries[name][0])
-    at = place * (MUST_DIFFER - 1) % max(1, len(mistakes))
+    at = place * (most - 1) % max(1, len(mistakes))
     turns = [name for name in mistakes[at:] + mistakes[:at] if name in entries]
     turns.sort(key=lambda name: name not in SELDOM)
-    others = [name for name in turns if name != first][: MUST_DIFFER - 1]
+    others = [name for name in turns if name != first][: most - 1]
     return [entries[name][1] for name in (first, *others)]
 
 
@@ -303,7 +322,7 @@ def vector(
         "input": {key: written(value) for key, value in case.input.items()},
         "expected": _expected(right, case.digits),
         "bound": _bound(right),
-        "mustDiffer": _chosen(place, FAMILIES[name].mistakes, wrong),
+        "mustDiffer": _chosen(place, _concerning(name, case), most_of(name), wrong),
         "nearestMistakeGapOverTol": float(f"{min(ratios):.1e}") if ratios else None,
     }
     truth = {

@@ -26,6 +26,9 @@ KEYS = {"answersVersion", "subject", "dtype", "answers"}
 WRITTEN = 1e-11
 #: Decimal exponents beyond which a number is 0 or infinite for doubles.
 LARGEST = 400
+#: The share of the vectors that tell a mistake in which the answers must be its own for
+#: it to be named; those that are answered rightly count against it.
+MOST = 0.9
 #: Fewer significant digits cannot reach what is asked for in double precision.
 DIGITS = 12
 
@@ -162,7 +165,7 @@ def _numbers(value: Any) -> Any:
 def _number_of_text(text: str) -> Any:
     """A hexadecimal or decimal number, or a word for one that is not finite."""
     try:
-        return float.fromhex(text) if "0x" in text else Decimal(text)
+        return float.fromhex(text) if "0x" in text.lower() else Decimal(text)
     except (ValueError, OverflowError, InvalidOperation):
         raise ValueError(f"expected a number, got {_said(text)}") from None
 
@@ -238,7 +241,7 @@ class Verdict:
         """The largest error in tolerances."""
         return max((one.ratio for one in self.judged), default=math.nan)
 
-    def named(self) -> list[tuple[str, int, int]]:
+    def equal(self) -> list[tuple[str, int, int]]:
         """Mistakes whose answers were given: how often, of how many vectors that tell.
 
         The surest first: those that explain most.
@@ -247,6 +250,10 @@ class Verdict:
         told = Counter(name for one in self.judged for name in one.told)
         found = [(name, count, told[name]) for name, count in equal.items()]
         return sorted(found, key=lambda row: (-row[1] / row[2], -row[1], row[0]))
+
+    def named(self) -> list[tuple[str, int, int]]:
+        """Of those the mistakes that explain `MOST` of the vectors that tell them."""
+        return [row for row in self.equal() if row[1] >= MOST * row[2]]
 
 
 def judge(vectors: dict[str, list[Vector]], answers: Answers) -> list[Verdict]:

@@ -1,21 +1,20 @@
-"""Right and faulty subjects to compare with, in every reading of the paper.
+"""The right subject in which slips are made, in every reading of the paper.
 
-They are played by the routines of `verification.mistakes`, whose defaults are right,
-and by closed forms in double precision: no implementation that is judged is needed.
+It is played by the routines of `verification.mistakes`, whose defaults are right, and
+by closed forms in double precision: no implementation that is judged is needed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.mistakes import CATALOGUE, Mistake, planted
 from verification.mistakes._draws import normals
 from verification.mistakes._training import Loop
 from verification.mistakes.importance import Importance
@@ -25,8 +24,12 @@ from verification.mistakes.robbins_monro import RobbinsMonro, padded
 from verification.subject import CONVENTIONS
 from verification.truth import closed_forms as cf
 from verification.truth.carriers import Double
+from verification.truth.output_laws import output_weights
+
+__all__ = ["Played", "exponential"]
 
 Array = NDArray[np.float64]
+Weights = Callable[[Array], Array]
 
 DOUBLE = Double()
 #: Of a line on which what has no closed form is integrated, in standard deviations.
@@ -82,17 +85,11 @@ class Played:
             states = self.langevin.states(*given, more, start, draws, n, rng)[:, 1:]
         averaged = states[:, : len(steps) + self.langevin.extra]
         slip = self.langevin
-        if self.conventions["sgld.output"] != "weighted-mean":
-            slip = self._smoothed()
+        if slip.weights is Langevin.weights:
+            declared = self.conventions["sgld.output"]
+            slip = replace(slip, weights=partial(output_weights, output=declared))
         output = slip.averaged(averaged, steps)
         return output, states[:, : len(steps)], states[:, -1]
-
-    def _smoothed(self) -> Langevin:
-        """The routine with the exponential average that is declared."""
-        if self.langevin.weights is not Langevin.weights:
-            return self.langevin
-        rate = float(self.conventions["sgld.output"].partition(":")[2])
-        return replace(self.langevin, weights=exponential(rate))
 
     def sgld_mean(
         self,
@@ -401,162 +398,6 @@ def _iterated(step: Any, loss: Any, x0: Any, tau: float, updates: int) -> Array:
     return np.array(path)
 
 
-def exponential(rate: float) -> Callable[[Array], Array]:
+def exponential(rate: float) -> Weights:
     """Weights of the exponential average a <- (1 - rate) a + rate x, a = x at first."""
-
-    def weights(epsilon: Array) -> Array:
-        J = len(epsilon)
-        fresh = np.append(1.0, np.full(J - 1, rate))
-        return np.asarray(fresh * (1 - rate) ** np.arange(J)[::-1])
-
-    return weights
-
-
-# --- the candidates -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An answer that a diagnosis may give, with the subject that acts on it.
-
-    Attributes
-    ----------
-    name : str
-        Ids joined by "+", or a convention.
-    ids : tuple of str
-    sentence : str
-    subject : object
-    """
-
-    name: str
-    ids: tuple[str, ...]
-    sentence: str
-    subject: Any
-
-
-ROUTINES = {
-    Langevin: ("langevin", ("sgld_mean", "sgld_trace")),
-    Importance: ("importance", ("importance_mean", "importance_weights")),
-    RobbinsMonro: ("descent", ("robbins_monro", "robbins_monro_trace")),
-}
-
-#: Mistakes that are legitimate readings where they are declared.
-DECLARABLE = {
-    "H08": "robbins_monro.moves = J-1",
-    "X01": "sgld.output = exponential-average:0.25",
-    "S28": "loss.reduction = sum, if it is meant",
-    "I13": "loss.reduction = sum, if it is meant",
-    "M03": "loss.reduction = sum",
-    "M13": "minibatch = per-gradient",
-    "M15C": "sgld.start = previous, for runs that say so",
-}
-
-
-def slip_of(mistake: Mistake) -> Any:
-    """The routine that makes this mistake; None where it is no slip of one."""
-    for kind, (_, methods) in ROUTINES.items():
-        for method in methods:
-            owner = getattr(mistake.faults.get(method), "__self__", None)
-            if isinstance(owner, kind):
-                return owner
-    return None
-
-
-def sentence_of(mistake: Mistake) -> str:
-    """What it does, and whether it may be declared."""
-    if mistake.id not in DECLARABLE:
-        return mistake.sentence
-    return f"{mistake.sentence} (a reading: {DECLARABLE[mistake.id]})"
-
-
-def singles(right: Played, methods: tuple[str, ...]) -> list[Candidate]:
-    """Every mistake of the catalogue that shows in one of these methods.
-
-    Each candidate is a subject of its own: some mistakes keep something between calls.
-    """
-    found = []
-    for mistake in CATALOGUE.values():
-        if not set(mistake.faults) & set(methods):
-            continue
-        subject: Any = planted(deepcopy(mistake), right)
-        slip = slip_of(mistake)
-        if slip is not None:
-            place, own = ROUTINES[type(slip)]
-            if set(methods) & {*own, "train"}:
-                subject = replace(right, **{place: slip})
-        sentence = sentence_of(mistake)
-        found.append(Candidate(mistake.id, (mistake.id,), sentence, subject))
-    return found
-
-
-def pairs(right: Played, kind: type) -> list[Candidate]:
-    """Every two slips of one routine that change different parts of it."""
-    place, plain = ROUTINES[kind][0], kind()
-    slips = []
-    for mistake in CATALOGUE.values():
-        slip = slip_of(mistake)
-        if isinstance(slip, kind):
-            slips.append((mistake, _changed(slip, plain)))
-    found = []
-    for i, (first, of_first) in enumerate(slips):
-        for second, of_second in slips[i + 1 :]:
-            if set(of_first) & set(of_second):
-                continue
-            both = replace(plain, **of_first, **of_second)
-            sentence = f"{first.sentence}; and {second.sentence}"
-            subject = replace(right, **{place: both})
-            ids = (first.id, second.id)
-            found.append(Candidate("+".join(ids), ids, sentence, subject))
-    return found
-
-
-def _changed(slip: Any, plain: Any) -> dict[str, Any]:
-    """The fields in which a routine differs from the right one."""
-    return {
-        part.name: getattr(slip, part.name)
-        for part in fields(slip)
-        if getattr(slip, part.name) != getattr(plain, part.name)
-    }
-
-
-#: Which other readings of one value a part of the protocol may follow.
-READINGS = {
-    "Algorithm 3": ("sgld.chain",),
-    "Algorithm 5": ("robbins_monro.moves",),
-    "theory": ("scoping.origin",),
-    "networks": ("network.relu_at_zero",),
-}
-
-
-def conventions(right: Played, family: str) -> list[Candidate]:
-    """The right algorithms in every other reading of a family that has one value."""
-    found = []
-    for key in READINGS.get(family, ()):
-        for value in CONVENTIONS[key]:
-            if value == right.conventions[key]:
-                continue
-            subject = replace(right, conventions={**right.conventions, key: value})
-            if key == "network.relu_at_zero":
-                subject = replace(subject, network=_bent(value))
-            name = f"{key} = {value}"
-            sentence = f"this is the convention {name}, which is not declared"
-            found.append(Candidate(name, (), sentence, subject))
-    return found
-
-
-def _bent(at_zero: str) -> Dense:
-    """A network with this derivative of ReLU at zero."""
-    if at_zero == "0":
-        return Dense()
-    return Dense(bend=lambda at: (at.entering >= 0).astype(np.float64))
-
-
-def extras(right: Played) -> list[Candidate]:
-    """Slips that no check is asked to promise, yet people make."""
-
-    def noiseless_first(m: Any) -> Any:
-        return 0.0 * m.z if len(m.states) == 1 else m.kick
-
-    first = replace(right, langevin=Langevin(kick=noiseless_first))
-    said = "the first move of the chain adds no noise"
-    return [Candidate("first move without noise", (), said, first)]
+    return partial(output_weights, output=f"exponential-average:{rate}")
