@@ -457,6 +457,9 @@ def test_power_laws() -> None:
     assert fitted(0 * steps, steps, taus) == Power(0.0)
     assert fitted(steps + taus, steps, taus) is None
     assert fitted(np.array([1.0, -1, 1, 1]), steps, taus) is None
+    faint = fitted(1.01e-7 * np.ones(4), steps, taus)
+    assert faint is not None
+    assert faint.factor == pytest.approx(1.01e-7)
     assert snapped(0.3333333333) == 1 / 3
     assert snapped(1.41421356237) == np.sqrt(2)
     assert snapped(0.12345) == 0.12345
@@ -692,6 +695,7 @@ def test_what_is_seen_stands_beside_what_is_named() -> None:
     unexplained = told(Forgetful(inertia=0.7), "Algorithm 3", laws=False)
     assert "no coefficients explain" in unexplained.sentence
     assert "besides, Algorithm 3, with random numbers" in unexplained.sentence
+    assert "RuntimeError" in told(Unready(), "Algorithm 3", laws=False).sentence
 
 
 def test_a_chain_without_random_numbers_is_named_by_its_law() -> None:

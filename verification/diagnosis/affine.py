@@ -46,8 +46,6 @@ Array = NDArray[np.float64]
 
 #: Relative: what differences of outputs leave, on quadratics of moderate curvature.
 EXACT = 1e-9
-#: Of an output: responses to draws smaller than this are asked for with larger draws.
-FAINT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -193,10 +191,7 @@ def single(ask: Ask, setting: Setting, of_noise: OfNoise) -> Single | None:
 def _responses(ask: Ask, setting: Setting) -> Any:
     """Derivatives of the output, (K,) each and (L, K); None if it is not affine."""
     try:
-        by_draws, size = _slopes(ask, setting, 1.0), 1.0
-        if by_draws is not None and 0 < np.abs(by_draws).max() < FAINT:
-            size = 1 / float(np.abs(by_draws).max())
-            by_draws = _slopes(ask, setting, size)
+        by_draws = _slopes(ask, setting)
         if by_draws is None:
             return None
         loss, other, x, start = _problem(setting)
@@ -226,12 +221,12 @@ def _draws(setting: Setting) -> Array:
     return flat.reshape(len(flat), *((L, M, K) if setting.inner else (L, K)))
 
 
-def _slopes(ask: Ask, setting: Setting, size: float) -> Array | None:
-    """Derivatives by the draws, (L, K), from draws of this size."""
+def _slopes(ask: Ask, setting: Setting) -> Array | None:
+    """Derivatives by the draws, (L, K); None if the output is not affine in them."""
     K, L, M = len(setting.curvatures), setting.moves, max(setting.inner, 1)
     loss, _, x, start = _problem(setting)
     z = _draws(setting)
-    outputs = ask(loss, x, start, size * z)
+    outputs = ask(loss, x, start, z)
     base, last = outputs[0], z[-1].ravel()
     slopes = outputs[1:-1] - base
     scale = max(1.0, float(np.abs(outputs).max()))
@@ -243,7 +238,7 @@ def _slopes(ask: Ask, setting: Setting, size: float) -> Array | None:
     crossed = each - own[..., None] * np.eye(K)
     if not max(np.abs(crossed).max(), np.ptp(own, axis=1).max()) <= EXACT * scale:
         return None  # draws of other coordinates, or unequal samples of one move
-    return np.asarray(own[:, 0] / size)
+    return np.asarray(own[:, 0])
 
 
 def _recursion(

@@ -70,7 +70,7 @@ def fitted(values: Array, steps: Array, taus: Array) -> Power | None:
     found, *_ = np.linalg.lstsq(columns, np.log(np.abs(values)), rcond=None)
     p, q = snapped(float(found[1])), snapped(float(found[2]))
     factors = values / (steps**p * taus**q)
-    factor = snapped(float(np.median(factors)))
+    factor = snapped(float(np.median(factors))) or float(np.median(factors))
     law = Power(factor, p, q)
     off = np.abs(factors / factor - 1).max()
     return law if off <= 10 * FITTED else None

@@ -379,8 +379,6 @@ def _solve(residual: Residual, count: int = 3) -> tuple[Array, float] | None:
             if not len(residual(begin)) >= ENOUGH * count:
                 return None
             theta = _descended(residual, begin)
-            if not np.isfinite(theta).all():
-                continue
             simple = np.array([snapped(float(value)) for value in theta])
             left = float(np.abs(residual(simple)).max())
         if left <= HELD_OUT:
