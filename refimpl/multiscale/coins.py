@@ -67,8 +67,9 @@ class Coins:
     reference : Reference
         A proper one, with `draw`.
     lower_bound : float
-        Below all values of f, and best their infimum: a lower one costs a factor
-        exp(gap / lambda_1) in tries.
+        Below all values of f, and best their infimum.  One that is lower by a gap costs
+        a factor exp(gap / lambda_d) in values of f where temperatures fall from level
+        to level; in general compare `mean_leaves`.
     most : int
         Values of f for one sample before it is given up with an exception.
 

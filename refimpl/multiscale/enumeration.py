@@ -14,7 +14,8 @@ P being the Metropolis kernel of the inner chain.  The proposal v is then accept
 which gives the transition matrix of the pairs after the outer decision.  Its stationary
 law pi comes from elimination without a subtraction (Grassmann, Taksar and Heyman), and
 the law of what is recorded, before the decision, is pi moved by the inner chain alone.
-All sums are of positive terms, so that small probabilities keep their digits.
+All sums are of positive terms, so that small probabilities keep their digits as long as
+they are representable, that is above 1e-308.
 
 The visits c are compositions of T': on three states there are T'^2/2 of them, and D
 takes T'^3/6 cells in all.
@@ -299,7 +300,8 @@ def stationary_law(transition: Array) -> Array:
     Raises
     ------
     InvalidParameter
-        If some state is never left for another (the chain is reducible).
+        If some state is never left for one before it: the chain is reducible, or a
+        probability is too small to be represented.
 
     Examples
     --------
@@ -311,7 +313,10 @@ def stationary_law(transition: Array) -> Array:
     for k in range(n - 1, 0, -1):  # leave out state k: watch the chain elsewhere
         out = A[k, :k].sum()
         if not out > 0:
-            raise InvalidParameter("the chain is reducible: it has no single law")
+            raise InvalidParameter(
+                f"state {k} is never left for one before it: the chain is reducible, "
+                "or its temperatures are so low that a probability underflows"
+            )
         A[:k, k] /= out
         A[:k, :k] += np.outer(A[:k, k], A[k, :k])
     law = np.ones(n)

@@ -236,8 +236,8 @@ class MultilevelMetropolis:
     A plain function f(w_1, ..., w_d) will do.  An energy that has `given` is asked
     level by level, so that it can keep what depends on the upper levels alone: with two
     levels an outer step calls `given` once, and takes T' + 1 values of f and one more
-    for every inner move but the first that was made.  Energies must be finite: the
-    outer test averages, and would lead into a place of infinite energy.
+    for every inner step that moves after the first that did.  Energies must be finite:
+    the outer test averages, and would lead into a place of infinite energy.
 
     References
     ----------

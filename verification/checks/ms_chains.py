@@ -258,7 +258,8 @@ def _times(factor: float, loss: Any) -> Any:
     "temperature are one of the added variances; V_0 is not above the mean of f",
     truth="the subject's own local entropy and heat",
     route="MET ID",
-    tolerance="8 B u of the closed form, on a line ten digits",
+    tolerance="8 B u of the closed form, times a temperature above 1 and over one "
+    "below; on a line ten digits",
     mistakes=numbered("L", 20, 21, 23),
     needs=("chained_local_entropy", "local_entropy"),
     cases=BRIDGES,

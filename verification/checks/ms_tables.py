@@ -330,7 +330,7 @@ INVARIANT = (
     "P*; the values of a level may be renamed, and a level of one value left out",
     truth="the subject's own answers to the question before it is changed",
     route="MET",
-    tolerance="twice 4 B u of the answer",
+    tolerance="twice 4 B u of the answer, and what rounding f + c adds to f / lambda",
     mistakes=numbered("L", 6, 9, 17),
     any_of=("multiscale_energies", "multiscale_law"),
     cases=INVARIANT,
@@ -459,7 +459,8 @@ LIMITS = tuple(
     "V_1, and V_0 grows with every temperature, between the least f and its mean",
     truth="enclosures of log-mean-exp: the largest term; Hoeffding's lemma",
     route="ID",
-    tolerance="8 u of the sizes: these are inequalities",
+    tolerance="64 u of 1 + max |f|, and of lambda where it is large: more than a sum "
+    "over one level can lose",
     mistakes=numbered("L", 5, 8, 17),
     needs=("multiscale_energies",),
     cases=LIMITS,
