@@ -135,6 +135,22 @@ def test_location_and_scale_do_not_matter(scale: float) -> None:
         np.testing.assert_allclose(found, wanted, rtol=TIES)
 
 
+def test_the_last_digits_of_a_location_are_movement_enough() -> None:
+    """Beside 1 four neighbouring numbers lie within what the library calls constant."""
+    steps = stream(5, "algorithm").integers(0, 4, size=(2, 40, 1)).astype(float)
+    plain, close = diagnose(steps), diagnose(1 + steps * 2.0**-52)
+    for field in dataclasses.fields(Mixing)[2:]:
+        found, wanted = getattr(close, field.name), getattr(plain, field.name)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+def test_a_state_may_be_the_mean_of_all() -> None:
+    states = np.resize([-1.0, 0.0, 1.0, 1.0, 0.0, -1.0], (2, 24, 1))
+    found = diagnose(states)
+    for field in dataclasses.fields(Mixing)[2:]:
+        assert np.isfinite(getattr(found, field.name)).all()
+
+
 def test_traces_of_sgld() -> None:
     """In coordinate i the chain is an autoregression, r = 1 - epsilon beta_i/2.
 

@@ -140,6 +140,14 @@ def test_the_twins_agree(reading: Any, sizes: Any) -> None:
         assert np.linalg.norm(error) <= 1e-10 * (1 + np.linalg.norm(f.gradient(y)))
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_of_one_class_everybody_is_certain(compiled: bool) -> None:
+    f = network(1, (4, 3, 1), 5, "tanh", compiled=compiled)
+    y = parameters(1, f)
+    assert f(y) == 0
+    np.testing.assert_array_equal(f.gradient(y), np.zeros(f.d))
+
+
 def test_the_bound_sees_a_wrong_twin() -> None:
     f = network(1, (4, 6, 3), 5, "tanh")
     y = parameters(1, f)

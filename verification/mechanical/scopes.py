@@ -89,9 +89,9 @@ _ALL = (
             "refimpl/diagnostics.py",
         ),
         tests=(
-            *_tests("agreement", "diagnostics", "exact", "initialisations", "kernels"),
-            *_tests("laws", "loss_contract", "loss_data", "loss_details", "network"),
-            *_tests("refimpl_output_laws", "regularised", "samplers"),
+            *_tests("agreement", "arrays", "diagnostics", "exact", "initialisations"),
+            *_tests("kernels", "laws", "loss_contract", "loss_data", "loss_details"),
+            *_tests("network", "refimpl_output_laws", "regularised", "samplers"),
             *_tests("schedules_streams", "span", "spread", "two_step"),
             *("refimpl/losses", "refimpl/arrays.py", "refimpl/regularised.py"),
         ),
