@@ -28,6 +28,7 @@ from refimpl.experiments import (
     records,
     reproduction,
     settings,
+    stored,
     threads,
     workers,
 )
@@ -172,7 +173,7 @@ def _data_argument(command: argparse.ArgumentParser) -> None:
 
 
 def _run(
-    chosen: Sequence[settings.Setting], options: argparse.Namespace, jobs: int
+    chosen: Sequence[stored.StoredSetting], options: argparse.Namespace, jobs: int
 ) -> None:
     """All that is not finished; Ctrl-C stops after the updates under way."""
     places = [checkpoints.Place(options.out, one) for one in chosen]
@@ -338,13 +339,11 @@ def _publish(
 def _reproduce_multilevel(options: argparse.Namespace) -> None:
     """The published experiment of multilevel Metropolis: table and figure."""
     _require_matplotlib()
-    chosen: list[Any] = list(
-        multilevel_reproduction.settings(
-            whole=options.published,
-            data=options.data,
-            seeds=options.seeds,
-            rounds=options.updates,
-        )
+    chosen = multilevel_reproduction.settings(
+        whole=options.published,
+        data=options.data,
+        seeds=options.seeds,
+        rounds=options.updates,
     )
     _announce(chosen, options)
     _run(chosen, options, options.jobs)
@@ -360,7 +359,9 @@ def _reproduce_multilevel(options: argparse.Namespace) -> None:
         print(file)
 
 
-def _announce(chosen: list[Any], options: argparse.Namespace) -> None:
+def _announce(
+    chosen: list[multilevel.MultilevelSetting], options: argparse.Namespace
+) -> None:
     """How long all runs will take, measured before the first begins."""
     left = [
         one

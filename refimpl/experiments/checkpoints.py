@@ -34,8 +34,9 @@ from refimpl.errors import InvalidParameter, MissingExtra, NonFinite, RefimplErr
 from refimpl.experiments.data import Data
 from refimpl.experiments.records import partial
 from refimpl.experiments.settings import Setting
+from refimpl.experiments.stored import StoredSetting, training_of
 from refimpl.experiments.threads import one_blas_thread
-from refimpl.experiments.training import Evaluation, State, Training
+from refimpl.experiments.training import Evaluation, State
 
 SCHEMA = 1
 PAUSE = 5.0
@@ -53,7 +54,7 @@ class Place:
     """The files of one run in a folder."""
 
     folder: Path
-    setting: Setting
+    setting: StoredSetting
 
     def _file(self, suffix: str) -> Path:
         return self.folder / f"{self.setting.slug}.{suffix}"
@@ -224,7 +225,7 @@ class History:
 
 
 def train(
-    setting: Setting,
+    setting: StoredSetting,
     data: Callable[[], Data],
     folder: Path,
     *,
@@ -236,7 +237,7 @@ def train(
 
     Parameters
     ----------
-    setting : Setting
+    setting : StoredSetting
     data : callable
         Loads its data; not called if there is nothing to run.
     folder : Path
@@ -289,7 +290,7 @@ class _Run:
     seconds: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.training = _training(self.place.setting, self.data)
+        self.training = training_of(self.place.setting, self.data)
 
     def go(self) -> None:
         """From where the files stand to the end."""
@@ -341,18 +342,11 @@ class _Run:
         here.save(self.place.checkpoint)
 
 
-def _training(setting: Any, data: Data) -> Any:
-    """What runs a setting: settings of other experiments than Section 6's say it."""
-    if hasattr(setting, "training"):
-        return setting.training(data)
-    return Training(setting, data)
-
-
-def header(setting: Setting, data: Data) -> bytes:
+def header(setting: StoredSetting, data: Data) -> bytes:
     """The first line of a record."""
     values = {
         "schema": SCHEMA,
-        "setting": asdict(setting),
+        "setting": setting.to_record(),
         "versions": {
             "refimpl": __version__,
             "python": platform.python_version(),

@@ -12,10 +12,8 @@ What is seen of a round is what the published code records: the weights before t
 decision about level 1, after the inner chain.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, get_args
 
@@ -26,6 +24,7 @@ from refimpl.errors import InvalidParameter
 from refimpl.experiments.data import CLASSES, Data
 from refimpl.experiments.multilevel_network import DeviationNetwork, published_pixels
 from refimpl.experiments.settings import INPUTS, DataName
+from refimpl.experiments.stored import StoredSetting, require_known, training_of
 from refimpl.experiments.training import State
 from refimpl.losses.minibatch import minibatches
 from refimpl.multiscale.metropolis import MultilevelMetropolis, Random, Visit, Walk
@@ -55,7 +54,7 @@ UNDECIDED = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultilevelSetting:
+class MultilevelSetting(StoredSetting):
     """One run.
 
     Attributes
@@ -108,8 +107,8 @@ class MultilevelSetting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_known("method", self.method, METHODS)
-        _require_known("data", self.data, tuple(INPUTS))
+        require_known("method", self.method, METHODS)
+        require_known("data", self.data, tuple(INPUTS))
         own = _OWN[self.method]
         for name in {name for every in _OWN.values() for name in every}:
             if (getattr(self, name) is None) == (name in own):
@@ -174,41 +173,6 @@ class MultilevelSetting:
         """Multiply-adds of the first k rounds, in thousands of millions."""
         return k * self.round_price / 1e9
 
-    def training(self, data: Data) -> "Rounds":
-        """What runs it."""
-        return Rounds(self, data)
-
-    @property
-    def slug(self) -> str:
-        """A name for files: short, and different for every other setting."""
-        digest = hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-        return f"{self.method}-{self.data}-seed-{self.seed}-{digest}"
-
-    def to_json(self) -> str:
-        """One line of JSON, without an end of line."""
-        return json.dumps(asdict(self), allow_nan=False)
-
-    @classmethod
-    def of_record(cls, values: Any) -> "MultilevelSetting":
-        """The setting that a mapping read from JSON describes.
-
-        Raises
-        ------
-        InvalidParameter
-            If it has not exactly the fields of a setting, or these are no setting.
-        """
-        names = {one.name for one in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            raise InvalidParameter(
-                f"not a setting of this version: {str(values)[:60]!r}"
-            )
-        pairs = {
-            name: tuple(values[name])
-            for name in ("index", "scales")
-            if values[name] is not None
-        }
-        return cls(**{**values, **pairs})
-
 
 def published(method: Method, **changes: Any) -> MultilevelSetting:
     """The published experiment by one method, but for some changes.
@@ -225,11 +189,8 @@ def published(method: Method, **changes: Any) -> MultilevelSetting:
     >>> published("sgd", images=2000).updates(1)
     12
     """
-    _require_known("method", method, METHODS)
-    unknown = sorted(set(changes) - {one.name for one in fields(MultilevelSetting)})
-    if unknown:
-        raise InvalidParameter(f"a setting has no field {unknown[0]!r}")
-    return MultilevelSetting(**{"method": method, **_OWN[method], **changes})
+    require_known("method", method, METHODS)
+    return MultilevelSetting.changed({"method": method, **_OWN[method]}, changes)
 
 
 @dataclass(frozen=True)
@@ -493,6 +454,9 @@ class Rounds:
             yield State(k + 1, x, Tally(adds))
 
 
+training_of.register(MultilevelSetting, Rounds)
+
+
 class WithoutBias:
     """A network's loss whose last layer keeps the biases 0 that it begins with.
 
@@ -533,10 +497,3 @@ def seconds_per_round(setting: MultilevelSetting, data: Data, count: int = 3) ->
 
 def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def _require_known(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InvalidParameter(
-            f"{name} must be one of {', '.join(known)}, got {value!r}"
-        )

@@ -110,7 +110,7 @@ def gathered(chosen: Sequence[MultilevelSetting], folder: Path) -> list[Found]:
     """What the finished records of a folder say."""
     found = []
     for one in chosen:
-        record = Place(folder, one).record  # type: ignore[arg-type]
+        record = Place(folder, one).record
         history = read(record, MultilevelSetting, Seen)
         found.append(Found(one, history, seconds_per_update(record)))
     return found

@@ -4,15 +4,14 @@ A `Setting` is one curve of a figure.  It is written into the record of its run,
 names its file: the same setting is the same run, to the last bit.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from refimpl.arrays import as_count, as_scalar, as_variance
 from refimpl.errors import InvalidParameter
 from refimpl.experiments.data import CLASSES
+from refimpl.experiments.stored import StoredSetting, require_known
 from refimpl.initialisations import initial
 from refimpl.network import parameter_count
 from refimpl.schedules import Harmonic, PowerLaw, Scoping
@@ -113,7 +112,7 @@ MEANING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(StoredSetting):
     """One training run; `MEANING` says what each field is.
 
     A field that says nothing to the method is None.  `of_section_6` fills in the
@@ -160,7 +159,7 @@ class Setting:
         self._require_own_fields()
         for name, known in CHOICES.items():
             if getattr(self, name) is not None:
-                _require_known(name, getattr(self, name), known)
+                require_known(name, getattr(self, name), known)
         for name, least in _COUNTS.items():
             self._put(name, as_count, least)
         for name in ("learning_rate", "sgd_rate"):
@@ -178,7 +177,7 @@ class Setting:
             object.__setattr__(self, name, check(name, value, *more))
 
     def _require_own_fields(self) -> None:
-        _require_known("method", self.method, METHODS)
+        require_known("method", self.method, METHODS)
         own = _OWN[self.method]
         for name in (one.name for one in fields(self)):
             absent = getattr(self, name) is None
@@ -242,48 +241,6 @@ class Setting:
         by_sgd = min(k, self.sgd_before)
         return by_sgd + (k - by_sgd) * (self.J or 1) * (self.M or 1)
 
-    @property
-    def slug(self) -> str:
-        """A name for files: short, and different for every other setting."""
-        digest = hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-        return f"{self.method}-{self.data}-seed-{self.seed}-{digest}"
-
-    def to_json(self) -> str:
-        """One line of JSON, without an end of line."""
-        return json.dumps(asdict(self), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Setting":
-        """The setting that `to_json` wrote.
-
-        Raises
-        ------
-        InvalidParameter
-            If it is not one object with exactly the fields of a setting, or if these
-            are no setting.
-        """
-        try:
-            values = json.loads(text)
-        except ValueError:
-            values = None
-        return cls.of_record(values)
-
-    @classmethod
-    def of_record(cls, values: Any) -> "Setting":
-        """The same of a mapping that was read from JSON.
-
-        Raises
-        ------
-        InvalidParameter
-            As `from_json`.
-        """
-        names = {one.name for one in fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            raise InvalidParameter(
-                f"not a setting of this version: {str(values)[:60]!r}"
-            )
-        return cls(**values)
-
 
 _COUNTS = {
     "updates": 1,
@@ -315,20 +272,10 @@ def of_section_6(method: Method, **changes: Any) -> Setting:
     >>> of_section_6("sgd", updates=100).learning_rate
     0.01
     """
-    _require_known("method", method, METHODS)
-    unknown = sorted(set(changes) - {one.name for one in fields(Setting)})
-    if unknown:
-        raise InvalidParameter(f"a setting has no field {unknown[0]!r}")
+    require_known("method", method, METHODS)
     small = {"sizes": (64, 200, 10), "held_out": 100}
     of_data = small if changes.get("data") == "digits" else {}
-    return Setting(**{"method": method, **_OWN[method], **of_data, **changes})
-
-
-def _require_known(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InvalidParameter(
-            f"{name} must be one of {', '.join(known)}, got {value!r}"
-        )
+    return Setting.changed({"method": method, **_OWN[method], **of_data}, changes)
 
 
 def _whole_numbers(name: str, value: Any) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments.data import Data, Split
 from refimpl.experiments.settings import Setting
+from refimpl.experiments.stored import training_of
 from refimpl.importance import ImportanceSampling
 from refimpl.initialisations import initial
 from refimpl.interfaces import BestGaussian, Loss, Projection
@@ -234,6 +235,9 @@ class Training:
 def _by_sgd(state: State, losses: Iterable[Loss], eta: Any) -> Iterator[State]:
     for iterate in sgd(losses, state.x, eta=eta):
         yield State(state.k + iterate.k, iterate.x)
+
+
+training_of.register(Setting, Training)
 
 
 def _if_finite(value: Any) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from refimpl.experiments import data as data_sets
 from refimpl.experiments.checkpoints import Interrupted, Place, train
-from refimpl.experiments.settings import Setting
+from refimpl.experiments.stored import StoredSetting
 
 MOST = 4
 """Processes at once unless more are asked for: each holds the images, 0.8 GB."""
@@ -31,13 +31,13 @@ def default_jobs() -> int:
     return min(os.cpu_count() or 1, MOST)
 
 
-def work(settings: Sequence[Setting]) -> float:
+def work(settings: Sequence[StoredSetting]) -> float:
     """How much there is to compute, in evaluations of a minibatch's gradient."""
     return float(sum(one.work(one.total) for one in settings))
 
 
 def train_all(
-    settings: Sequence[Setting],
+    settings: Sequence[StoredSetting],
     folder: Path,
     *,
     data_folder: Path | None = None,
@@ -49,7 +49,7 @@ def train_all(
 
     Parameters
     ----------
-    settings : sequence of Setting
+    settings : sequence of StoredSetting
         All different.
     folder : Path
     data_folder : Path, optional
@@ -80,7 +80,7 @@ def train_all(
 
 
 def _forget(
-    settings: Sequence[Setting], folder: Path, data_folder: Path | None
+    settings: Sequence[StoredSetting], folder: Path, data_folder: Path | None
 ) -> None:
     """All files of all runs, or none, if data are missing or somebody writes one."""
     for name in {one.data for one in settings}:
@@ -94,10 +94,10 @@ def _forget(
 
 
 def _train(
-    setting: Setting, folder: Path, data_folder: Path | None, watch: Watch
+    setting: StoredSetting, folder: Path, data_folder: Path | None, watch: Watch
 ) -> None:
     """One run; `watch` is told its work update by update, and first what was kept."""
-    told = 0
+    told = 0.0
 
     def tell(k: int) -> bool:
         nonlocal told
@@ -147,13 +147,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _child(setting: Setting, folder: Path, data_folder: Path | None) -> None:
+def _child(setting: StoredSetting, folder: Path, data_folder: Path | None) -> None:
     if not _shared[0].stop.is_set():
         _train(setting, folder, data_folder, _shared[0].watch)
 
 
 def _side_by_side(
-    settings: Sequence[Setting],
+    settings: Sequence[StoredSetting],
     folder: Path,
     data_folder: Path | None,
     jobs: int,
