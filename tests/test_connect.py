@@ -38,6 +38,7 @@ from verification.diagnosis.questions import FAMILIES
 from verification.diagnosis.signature import ask as questioned
 from verification.errors import CannotStart, NotRun, SubjectFault, UsageError
 from verification.losses import KINDS, LossData, Network, Quadratic, from_json
+from verification.report.json_report import as_json
 from verification.report.words import sentence
 from verification.runner import ExitCode, run
 from verification.subject import METHODS, Witness
@@ -695,6 +696,7 @@ def test_a_run_of_python_says_what_was_asked_too():
         ExitCode.INTERRUPTED,
         "EQ18-01, while scoping was asked",
     )
+    assert as_json(report)["stopped_in"] == report.stopped_in
 
 
 def test_an_interrupt_before_the_first_question_says_so_as_well(monkeypatch):

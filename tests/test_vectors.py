@@ -15,6 +15,7 @@ import pytest
 
 from verification.__main__ import main
 from verification.adapter import Refimpl
+from verification.checks import Check, Verdict, find, run_check
 from verification.errors import (
     NotRun,
     OracleFault,
@@ -26,7 +27,7 @@ from verification.mistakes import CATALOGUE, planted
 from verification.runner import ExitCode
 from verification.subject import CONVENTIONS, Witness
 from verification.vectors import FOLDER, certified, families, routes
-from verification.vectors.asking import METHODS, Truthful, ask
+from verification.vectors.asking import METHODS, ask
 from verification.vectors.canonical import (
     as_fraction,
     compact,
@@ -51,6 +52,7 @@ from verification.vectors.judge import exit_code, judge, read
 from verification.vectors.lint import lint
 from verification.vectors.reading import Vector, load, manifest_faults
 from verification.vectors.schemas import LOSSES
+from verification.vectors.truthful import Truthful
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -460,6 +462,19 @@ def test_the_answers_of_mistakes_fail_and_are_named(name: str) -> None:
         verdict = next(v for v in judged(file_of(answers)) if v.family == name)
         assert len(verdict.failures) == len(answers)
         assert (mistake, len(answers), len(answers)) in verdict.named()
+
+
+@pytest.mark.parametrize("check", find(["VEC"]), ids=lambda check: check.id)
+def test_a_run_fails_the_mistakes_that_the_vectors_tell(check: Check) -> None:
+    for mistake in check.mistakes:
+        faulty = Witness(planted(CATALOGUE[mistake], Refimpl()))
+        outcome = run_check(check, faulty, until_failure=True)
+        assert outcome.verdict is Verdict.FAIL, mistake
+
+
+def test_a_run_asks_every_family() -> None:
+    asked = {case.more["vector"].family for c in find(["VEC"]) for case in c.cases}
+    assert asked == set(vectors()) == set(FAMILIES)
 
 
 def test_the_other_reading_is_named() -> None:

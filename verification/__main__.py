@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--level",
         action="append",
         choices=LEVELS,
-        help="only checks of this level, of which V has none so far; repeatable",
+        help="only checks of this level; repeatable",
     )
     judge.add_argument(
         "--seed", type=_seed, metavar="N", help="default: fresh, and printed"

@@ -54,7 +54,7 @@ ORDER = (
     *("EQ1", "EQ2", "EQ5", "EQ6", "EQ7", "HEAT"),
     *("TH1", "EQ12", "ALG1", "A", "TH2", "TH3", "AH", "EL", "ALG2", "TH4"),
     *("ALG3", "ALG4", "ALG5", "SPAN", "MS"),
-    *("NET", "EQ18", "RNG", "TRAIN"),
+    *("NET", "EQ18", "RNG", "TRAIN", "VEC"),
 )
 
 Body = Callable[..., Iterator[Finding]]

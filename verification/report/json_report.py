@@ -73,6 +73,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "deep": report.deep,
         "levels": report.levels,
         "exit_code": int(report.exit_code),
+        "stopped_in": report.stopped_in or None,
         "checks": [
             _check(outcome, report.diagnoses.get(outcome.check.id))
             for outcome in report.outcomes

@@ -19,7 +19,7 @@ from verification.subject import UNIT_ROUNDOFF, Witness
 from verification.truth import replay
 from verification.truth.carriers import MP
 from verification.vectors import VERSION
-from verification.vectors.asking import METHODS, Truthful, ask
+from verification.vectors.asking import METHODS, ask
 from verification.vectors.canonical import (
     digits,
     nearest,
@@ -31,6 +31,7 @@ from verification.vectors.canonical import (
 from verification.vectors.certified import Answer, answer
 from verification.vectors.designs import DESIGNS, WITHDRAWN, Case
 from verification.vectors.flags import NOTES, flags
+from verification.vectors.truthful import Truthful
 
 __all__ = ["FAMILIES", "Family", "built", "most_of", "numbered_cases", "vector"]
 
