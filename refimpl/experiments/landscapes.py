@@ -79,6 +79,23 @@ class Regularisation(Protocol):
         ...
 
 
+def on_axis(f: Any, by: Sequence[Callable[..., Array]], tau: float) -> Jet:
+    """f regularised along the first axis, by a function, its gradient and Hessian.
+
+    It is f itself for tau = 0.
+    """
+
+    def jet(x: Array) -> tuple[Array, Array, Array]:
+        points = np.stack([x, np.zeros_like(x)], axis=-1)
+        if tau == 0:
+            value, slope, bend = f(points), f.gradient(points), f.hessian(points)
+        else:
+            value, slope, bend = (function(f, points, tau) for function in by)
+        return value, slope[:, 0], bend[:, 0, 0]
+
+    return jet
+
+
 @dataclass(frozen=True)
 class Heat:
     """F^H_tau, by its closed form; f itself for tau = 0."""
@@ -92,17 +109,12 @@ class Heat:
 
     def jet(self, tau: float) -> Jet:
         """The regularised loss along the first axis."""
-
-        def jet(x: Array) -> tuple[Array, Array, Array]:
-            points = np.stack([x, np.zeros_like(x)], axis=-1)
-            if tau == 0:
-                slope, bend = self.f.gradient(points), self.f.hessian(points)
-                return self.f(points), slope[:, 0], bend[:, 0, 0]
-            slope = regularised.heat_gradient(self.f, points, tau)
-            bend = regularised.heat_hessian(self.f, points, tau)
-            return regularised.heat(self.f, points, tau), slope[:, 0], bend[:, 0, 0]
-
-        return jet
+        by = (
+            regularised.heat,
+            regularised.heat_gradient,
+            regularised.heat_hessian,
+        )
+        return on_axis(self.f, by, tau)
 
     def grid(self, x1: Array, x2: Array, tau: float) -> Array:
         """The regularised loss at the points (x1[i], x2[j]), shape (n1, n2)."""

@@ -38,6 +38,7 @@ from refimpl.experiments.landscapes import (
     equal,
     gap,
     minima,
+    on_axis,
     wells,
 )
 from refimpl.losses import GaussianMixture
@@ -135,18 +136,12 @@ class MixtureEntropy:
 
     def jet(self, tau: float) -> Jet:
         """The regularised loss along the first axis."""
-
-        def jet(x: Array) -> tuple[Array, Array, Array]:
-            points = np.stack([x, np.zeros_like(x)], axis=-1)
-            if tau == 0:
-                slope, bend = self.f.gradient(points), self.f.hessian(points)
-                return self.f(points), slope[:, 0], bend[:, 0, 0]
-            slope = regularised.local_entropy_gradient(self.f, points, tau)
-            bend = regularised.local_entropy_hessian(self.f, points, tau)
-            value = regularised.local_entropy(self.f, points, tau)
-            return value, slope[:, 0], bend[:, 0, 0]
-
-        return jet
+        by = (
+            regularised.local_entropy,
+            regularised.local_entropy_gradient,
+            regularised.local_entropy_hessian,
+        )
+        return on_axis(self.f, by, tau)
 
 
 def mixture(difference: float) -> GaussianMixture:
