@@ -256,17 +256,21 @@ def test_a_small_census(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> No
     assert len(false_alarms(1, 5).samples[0].evidence) == stochastic_cases()
 
 
+THREE = dict.fromkeys(("ALG3-L1, one", "ALG3-L1, two", "ALG4-L1, one"))
+
+
 @pytest.fixture
 def no_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Runs that are made up; the sessions that were asked for."""
+    """Runs that are made up, of a suite of three tests; those that were asked for."""
     asked: list[str] = []
 
-    def made_up(sessions: list[str]) -> Iterator[Sample]:
-        for session in sessions:
+    def made_up(tasks: list[tuple[str, frozenset[str]]]) -> Iterator[Sample]:
+        for session, known in tasks:
             asked.append(session)
-            evidence = {str(n): len(session) / 3 for n in range(stochastic_cases())}
+            evidence = {name: len(session) / 3 for name in THREE if name not in known}
             yield Sample(evidence, (), ("ALG3-L1",), int(session.split("/")[1]))
 
+    monkeypatch.setattr("verification.false_alarms._tests", lambda: THREE)
     monkeypatch.setattr("verification.false_alarms._samples", made_up)
     return asked
 
@@ -284,6 +288,21 @@ def test_runs_are_kept_and_not_made_again(no_runs: list[str], tmp_path: Path) ->
     assert len(kept.read_text().splitlines()) == 4
 
 
+def test_a_test_that_is_new_is_added_to_what_was_kept(
+    no_runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, more = tmp_path / "runs.jsonl", [*THREE, "MS-L1, one"]
+    before = false_alarms(2, 5, kept=kept).samples
+    monkeypatch.setattr("verification.false_alarms._tests", lambda: more)
+    monkeypatch.setitem(THREE, "MS-L1, one", None)
+    after = false_alarms(3, 5, kept=kept).samples
+    assert no_runs == ["5/0", "5/1", "5/0", "5/1", "5/2"]
+    assert [list(sample.evidence) for sample in after] == [more] * 3
+    assert after[1].replicates == 2 * before[1].replicates == 2
+    assert false_alarms(3, 5, kept=kept).samples == after
+    assert len(no_runs) == 5
+
+
 @pytest.mark.usefixtures("no_runs")
 def test_runs_of_something_else_are_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,8 +311,8 @@ def test_runs_of_something_else_are_not_taken(
     false_alarms(2, 5, kept=kept)
     with pytest.raises(UsageError, match="holds runs of the seed 5, not 6"):
         false_alarms(2, 6, kept=kept)
-    monkeypatch.setattr("verification.false_alarms.stochastic_cases", lambda: 2)
-    with pytest.raises(UsageError, match="tests; by now there are 2"):
+    monkeypatch.setattr("verification.false_alarms._tests", lambda: [*THREE][1:])
+    with pytest.raises(UsageError, match="holds runs of ALG3-L1, one, a test there is"):
         false_alarms(2, 5, kept=kept)
     kept.write_text("[]\n")
     with pytest.raises(UsageError, match=r"holds a line that is no run: \[\]"):

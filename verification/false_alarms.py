@@ -22,6 +22,7 @@ from typing import Any
 from scipy.special import bdtrc
 
 from verification.checks import (
+    Check,
     Session,
     Verdict,
     all_checks,
@@ -64,6 +65,17 @@ class Sample:
     failed: tuple[str, ...]
     undecided: tuple[str, ...]
     replicates: int
+
+    def with_those_of(self, other: Sample | None) -> Sample:
+        """The same run with other tests as well."""
+        if other is None:
+            return self
+        return Sample(
+            other.evidence | self.evidence,
+            other.failed + self.failed,
+            other.undecided + self.undecided,
+            other.replicates + self.replicates,
+        )
 
     def alarm(self, alpha: float) -> bool:
         """Whether the run would have failed at this level."""
@@ -160,7 +172,7 @@ def false_alarms(
     progress : callable, optional
         Called with the number of runs done and of those to do, without what was kept.
     kept : Path, optional
-        A file to which every run adds a line; what it holds is not run again.
+        A file to which every run adds a line; the tests it holds are not run again.
 
     Raises
     ------
@@ -168,20 +180,47 @@ def false_alarms(
         If the file holds something else.
     """
     known = _read(kept, seed) if kept is not None else {}
-    census = Census(seed, [known[run] for run in sorted(known) if run < runs])
-    left = [run for run in range(runs) if run not in known]
-    samples = _samples([f"{seed}/{run}" for run in left])
-    for done, (run, sample) in enumerate(zip(left, samples, strict=True), 1):
-        census.samples.append(sample)
+    samples = {run: sample for run, sample in known.items() if run < runs}
+    whole = len(_tests())
+    left = [
+        run
+        for run in range(runs)
+        if run not in samples or len(samples[run].evidence) < whole
+    ]
+    tasks = [(f"{seed}/{run}", _tests_of(samples.get(run))) for run in left]
+    for done, (run, sample) in enumerate(zip(left, _samples(tasks), strict=True), 1):
+        samples[run] = sample.with_those_of(samples.get(run))
         if kept is not None:
             _append(kept, {"seed": seed, "run": run, **asdict(sample)})
         if progress is not None:
             progress(done, len(left))
-    return census
+    return Census(seed, [samples[run] for run in range(runs)])
+
+
+def _tests() -> dict[str, Check]:
+    """Every stochastic case of the suite by the name of its test."""
+    return {
+        _name(check, case): check
+        for check in all_checks()
+        if check.stochastic
+        for case in check.cases
+    }
+
+
+def _name(check: Check, case: Any) -> str:
+    return f"{check.id}, {case.label}"
+
+
+def _tests_of(sample: Sample | None) -> frozenset[str]:
+    return frozenset(sample.evidence if sample else ())
 
 
 def _read(path: Path, seed: int) -> dict[int, Sample]:
-    """The runs that a file holds; a last line that was cut off is removed."""
+    """The runs that a file holds; a last line that was cut off is removed.
+
+    The tests of a run may stand in several lines: those that the suite did not have
+    yet when it was begun are added.
+    """
     if not path.exists():
         return {}
     text = path.read_text(encoding="utf-8")
@@ -196,12 +235,9 @@ def _read(path: Path, seed: int) -> dict[int, Sample]:
             ) from None
         if of != seed:
             raise UsageError(f"{path} holds runs of the seed {of}, not {seed}")
-        if len(sample.evidence) != stochastic_cases():
-            raise UsageError(
-                f"{path} holds runs of {len(sample.evidence)} tests; by now there are "
-                f"{stochastic_cases()}"
-            )
-        found[run] = sample
+        if gone := sorted(set(sample.evidence) - set(_tests())):
+            raise UsageError(f"{path} holds runs of {gone[0]}, a test there is not")
+        found[run] = sample.with_those_of(found.get(run))
     if whole != text:
         path.write_text(whole, encoding="utf-8")
     return found
@@ -223,15 +259,15 @@ def _append(path: Path, line: dict[str, Any]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def _samples(sessions: list[str]) -> Iterator[Sample]:
-    if not sessions:
+def _samples(tasks: list[tuple[str, frozenset[str]]]) -> Iterator[Sample]:
+    if not tasks:
         return
-    workers = min(os.cpu_count() or 1, len(sessions))
+    workers = min(os.cpu_count() or 1, len(tasks))
     with (
         _one_thread_each(),
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
     ):
-        yield from pool.map(_sample, sessions, chunksize=4)
+        yield from pool.map(_sample, tasks, chunksize=4)
 
 
 @contextmanager
@@ -249,17 +285,15 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _sample(session: str) -> Sample:
-    """One run of the stochastic checks."""
+def _sample(task: tuple[str, frozenset[str]]) -> Sample:
+    """One run of the stochastic checks, but for those whose tests are known."""
+    session, known = task
     witness = Witness(load(DEFAULT))
-    outcomes = [
-        run_check(check, witness, Session(session))
-        for check in all_checks()
-        if check.stochastic
-    ]
-    tests = [(o.check.id, *pair) for o in outcomes for pair in o.sequential]
+    missing = {check.id: check for name, check in _tests().items() if name not in known}
+    outcomes = [run_check(c, witness, Session(session)) for c in missing.values()]
+    tests = [(o.check, *pair) for o in outcomes for pair in o.sequential]
     return Sample(
-        {f"{check}, {case.label}": test.error for check, case, test in tests},
+        {_name(check, case): test.error for check, case, test in tests},
         tuple(o.check.id for o in outcomes if o.verdict is Verdict.FAIL),
         tuple(o.check.id for o in outcomes if o.verdict is Verdict.INCONCLUSIVE),
         sum(test.n for _, _, test in tests),
