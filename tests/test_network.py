@@ -32,6 +32,7 @@ from refimpl.network import (
     layer_shapes,
     layers,
     logit_derivatives,
+    losses,
     parameter_count,
     slope,
 )
@@ -146,6 +147,42 @@ def test_of_one_class_everybody_is_certain(compiled: bool) -> None:
     y = parameters(1, f)
     assert f(y) == 0
     np.testing.assert_array_equal(f.gradient(y), np.zeros(f.d))
+
+
+def test_the_reading_says_which_twin_answers(monkeypatch: Any) -> None:
+    """Or else the twins would be compared with themselves."""
+
+    def sevens(*given: Any) -> None:
+        given[-1].fill(7.0)
+
+    f = network(1, (4, 6, 3), 5, "tanh")
+    y = parameters(1, f)
+    for name in ("losses_kernel", "gradients_kernel"):
+        monkeypatch.setattr(kernels, name, sevens)
+    assert f(y) == 7
+    assert (f.gradient(y) == 7).all()
+    assert plain(f)(y) != 7
+    assert (plain(f).gradient(y) != 7).all()
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_of_every_example_in_a_batch(cost: Any) -> None:
+    """Class by class; the derivative of a loss by a logit is p_c (l_c - sum p l)."""
+    rng = np.random.default_rng(11)
+    logits, labels = rng.normal(size=(2, 3, 5, 4)), rng.integers(4, size=5)
+    values = losses(logits, labels, cost)
+    slopes = logit_derivatives(logits, labels, cost)
+    assert values.shape == (2, 3, 5)
+    for at in np.ndindex(2, 3, 5):
+        mass = np.exp(logits[at])
+        p, hit = mass / mass.sum(), np.eye(4)[labels[at[-1]]]
+        if cost == "squared":
+            value, by_p = ((p - hit) ** 2).sum(), 2 * (p - hit)
+        else:
+            value, by_p = -np.log(p) @ hit, -hit / p
+        np.testing.assert_allclose(values[at], value, rtol=1e-13)
+        slope_at = p * (by_p - (p * by_p).sum())
+        np.testing.assert_allclose(slopes[at], slope_at, rtol=0, atol=1e-14)
 
 
 def test_the_bound_sees_a_wrong_twin() -> None:
@@ -403,6 +440,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"labels": [0, 2]}, "labels must be from 0 to 1, got 0 to 2"),
     ({"labels": [-1, 1]}, "labels must be from 0 to 1, got -1 to 1"),
     ({"images": np.zeros((0, 3)), "labels": []}, "labels must be 0 whole numbers"),
+    (
+        {"images": np.zeros((0, 3)), "labels": np.zeros(0, dtype=int)},
+        "labels must be 0 whole numbers, one for each image and at least one",
+    ),
     ({"activation": "gelu"}, "activation must be one of relu, tanh, sigmoid"),
     ({"loss": "hinge"}, "loss must be one of cross-entropy, squared"),
     ({"reduction": "none"}, "reduction must be one of mean, sum"),
