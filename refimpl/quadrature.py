@@ -118,9 +118,9 @@ def gibbs_moments(f: Loss, mean: Array, cov: Array, sign: int = -1) -> GibbsMome
     log_mass = base + log_sum + np.log(grid.cell) - 0.5 * float(log_det)
     return GibbsMoments(
         require_finite(log_mass, "the logarithm of the mass of exp(-f) phi"),
-        require_finite(centre + moved, "the mean of q"),
-        require_finite(second_moment - np.outer(moved, moved), "the covariance of q"),
-        require_finite(slope, "the mean gradient under q"),
+        centre + moved,
+        second_moment - np.outer(moved, moved),
+        slope,
         float(np.sqrt(mean_square[0])),
         error,
     )
@@ -136,8 +136,7 @@ def _excess(f: Loss, centre: Array, offset: Array) -> Array:
 def gaussian_average(f: Loss, mean: Array, cov: Array) -> float:
     """The integral of f N(mean, cov); arguments and errors as in `gibbs_moments`."""
     f = _resolvable(f)
-    ratios = _gaussian_ratios(f, mean, cov, lambda y: f(y)[:, None], np.ones(1))
-    return float(require_finite(ratios[0], "the average of f over a Gaussian"))
+    return float(_gaussian_ratios(f, mean, cov, lambda y: f(y)[:, None], np.ones(1))[0])
 
 
 def gaussian_jet(f: Loss, mean: Array, cov: Array) -> tuple[float, Array, Array]:
@@ -163,7 +162,6 @@ def gaussian_jet(f: Loss, mean: Array, cov: Array) -> tuple[float, Array, Array]
     slopes = 1 / np.sqrt(np.diagonal(cov))
     floors = np.array([1.0, *slopes, *np.outer(slopes, slopes).ravel()])
     ratios = _gaussian_ratios(f, mean, cov, jet, floors)
-    require_finite(ratios, "the average of f over a Gaussian")
     return float(ratios[0]), ratios[1 : d + 1], ratios[d + 1 :].reshape(d, d)
 
 
@@ -249,11 +247,12 @@ class _Grid:
         A column is judged on the scale of its magnitude, or of its floor (m,) if that
         is larger: 1 for f, 1 / sd for a slope.
         """
-        first, second = (
-            _accumulate(integrand(block) for block in self._blocks(shift))
-            for shift in (np.zeros(3), SHIFTS)
-        )
-        return _combine(first, second, floors)
+        with np.errstate(over="ignore", invalid="ignore"):  # judged on the way
+            first, second = (
+                _accumulate(integrand(block) for block in self._blocks(shift))
+                for shift in (np.zeros(3), SHIFTS)
+            )
+            return _combine(first, second, floors)
 
     def _blocks(self, shift: Array) -> Iterator[Array]:
         """All offsets of one grid, at most `_BLOCK` at a time, shape (n, d)."""
@@ -288,9 +287,8 @@ def _accumulate(blocks: Iterator[_Values]) -> _Sums:
     sizes: Array = np.zeros(1)
     for block in blocks:
         require_finite(block.columns, "the loss or its gradient on the quadrature grid")
+        require_finite(block.exponent, "the loss on the quadrature grid")
         peak = max(top, float(block.exponent.max()))
-        if not np.isfinite(peak):
-            require_finite(block.exponent, "the loss on the quadrature grid")
         scale = np.exp(top - peak)
         weights = np.exp(block.exponent - peak)
         mass = scale * mass + float(weights.sum())
@@ -301,22 +299,16 @@ def _accumulate(blocks: Iterator[_Values]) -> _Sums:
 
 
 def _combine(first: _Sums, second: _Sums, floors: Array) -> tuple[float, Array, float]:
-    """log of the mean mass, the mean ratios, and the checked error estimate.
+    """log of the mass, the mean ratios, and the checked error estimate.
 
     The mass is judged through its logarithm, each average on the scale of its own
     magnitude.  Where f rises much over the grid its rounding is allowed for.
     """
-    top = max(first.top, second.top)
-    masses = (
-        first.mass * np.exp(first.top - top),
-        second.mass * np.exp(second.top - top),
-    )
-    share = masses[0] / (masses[0] + masses[1])
+    gap = first.top - second.top + float(np.log(first.mass / second.mass))
     ratios = first.columns / first.mass, second.columns / second.mass
-    sizes = share * first.sizes / first.mass + (1 - share) * second.sizes / second.mass
-    scales = np.maximum(np.maximum(sizes, floors), np.finfo(float).tiny)
-    gaps = np.abs(ratios[0] - ratios[1]) / scales
-    error = max(float(abs(np.log(masses[0] / masses[1]))), float(gaps.max()))
+    sizes = (first.sizes / first.mass + second.sizes / second.mass) / 2
+    gaps = np.abs(ratios[0] - ratios[1]) / np.maximum(sizes, floors)
+    error = float(np.max([abs(gap), *gaps]))  # NaN if any of them is
     rounding = 16 * np.finfo(float).eps * max(first.rise, second.rise)
     allowed = min(TOLERANCE + rounding, LARGEST_TOLERANCE)
     if not error <= allowed:
@@ -325,5 +317,5 @@ def _combine(first: _Sums, second: _Sums, floors: Array) -> tuple[float, Array, 
             "loss has smaller features than it states, or too large values to be "
             "resolved in double precision"
         )
-    mean = share * ratios[0] + (1 - share) * ratios[1]
-    return top + float(np.log((masses[0] + masses[1]) / 2)), mean, error
+    log_mass = second.top + float(np.log(second.mass)) + gap / 2
+    return log_mass, (ratios[0] + ratios[1]) / 2, error
