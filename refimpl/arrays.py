@@ -4,8 +4,8 @@ Everywhere the last axis of an array is the parameter axis, of length d; every
 leading axis is a batch.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from refimpl.errors import InvalidParameter, NonFinite
 
 Array = NDArray[np.float64]
+Kind = TypeVar("Kind")
 
 
 _SHAPES = ("a number", "a vector", "a matrix", "a stack of matrices")
@@ -26,22 +27,42 @@ def as_array(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> 
     InvalidParameter
         If it is not an array of finite real numbers with that many axes.
     """
-    array = _as_reals(name, value, ndim)
+    array = as_reals(name, value, ndim)
     if not np.isfinite(array).all():
         raise InvalidParameter(f"{name} must be finite, got {array!r}")
     return array
 
 
-def _as_reals(name: str, value: Any, ndim: int | Sequence[int] | None) -> Array:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameter(f"{name} must be an array of real numbers") from error
+def as_reals(name: str, value: Any, ndim: int | Sequence[int] | None = None) -> Array:
+    """The same with infinite and NaN entries, of which the caller judges."""
+    array = _reals(name, value, copy=True)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and array.ndim not in allowed:
         wanted = " or ".join(_SHAPES[n] for n in allowed)
         raise InvalidParameter(f"{name} must be {wanted}, got shape {array.shape}")
     return array
+
+
+def _reals(name: str, value: Any, copy: bool) -> Array:
+    """`value` as float64, infinite and NaN entries among them.
+
+    Nothing is read as a number that is none: no text, no date, no None, no complex
+    number whose imaginary part would be lost.
+    """
+    try:
+        found = np.asarray(value)
+        alien = found.dtype.kind not in "biufO"
+        if alien or (found.dtype.kind == "O" and any(map(_is_alien, found.flat))):
+            raise TypeError
+        with np.errstate(over="ignore"):  # of longer floats: infinite, then
+            return found.astype(np.float64, copy=copy)
+    except (TypeError, ValueError, OverflowError):  # the last of whole numbers
+        raise InvalidParameter(f"{name} must be an array of real numbers") from None
+
+
+def _is_alien(entry: Any) -> bool:
+    """Whether NumPy takes for a number what is none."""
+    return entry is None or isinstance(entry, (str, bytes, complex))
 
 
 def as_parameters(name: str, value: Any) -> Array:
@@ -63,10 +84,8 @@ def as_points(name: str, value: Any, d: int) -> Array:
 
     Infinite and NaN coordinates pass: the loss's value there decides.
     """
-    try:
-        points = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameter(f"{name} must be an array of real numbers") from error
+    plain = type(value) is np.ndarray and value.dtype == np.float64
+    points: Array = value if plain else _reals(name, value, copy=False)
     if points.ndim == 0 or points.shape[-1] != d:
         raise InvalidParameter(
             f"{name} must have last axis d = {d}, got shape {points.shape}"
@@ -107,7 +126,7 @@ def as_variance(name: str, value: Any) -> float:
 
 def as_steps(name: str, value: Any) -> Array:
     """Step sizes at the steps 1, ..., J, all finite and positive, shape (J,)."""
-    values = _as_reals(name, value, 1)
+    values = as_reals(name, value, 1)
     bad = ~(np.isfinite(values) & (values > 0))
     if bad.any():
         j = int(bad.argmax())
@@ -136,9 +155,50 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def as_list(name: str, value: Any) -> list[Any]:
+    """The items of a sequence, which text and mappings are not."""
+    try:
+        if isinstance(value, (str, bytes, Mapping)):
+            raise TypeError
+        return list(np.asarray(value) if hasattr(value, "__array__") else value)
+    except TypeError:
+        raise InvalidParameter(
+            f"{name} must be a sequence, got {type(value).__name__}"
+        ) from None
+
+
+def as_kind(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """An instance of a class of this package."""
+    if not isinstance(value, kind):
+        raise InvalidParameter(
+            f"{name} must be a {kind.__name__}, got {type(value).__name__}"
+        )
+    return value
+
+
+def as_choice(name: str, value: Any, known: Sequence[str]) -> Any:
+    """One of some words.
+
+    Examples
+    --------
+    >>> as_choice("chain", "no", ("literal", "new-states"))
+    Traceback (most recent call last):
+    refimpl.errors.InvalidParameter: chain must be "literal" or "new-states", got 'no'
+    """
+    if not isinstance(value, str) or value not in known:
+        *first, last = (f'"{word}"' for word in known)
+        raise InvalidParameter(
+            f"{name} must be {', '.join(first)} or {last}, got {value!r}"
+        )
+    return value
+
+
 def as_rows(indices: Any, N: int) -> NDArray[np.int64]:
     """Indices of some of N examples, at least one of them, shape (B,)."""
-    rows = np.asarray(indices)
+    try:
+        rows = np.asarray(indices)
+    except ValueError:  # of lists of several lengths
+        rows = np.zeros(0)
     if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
         raise InvalidParameter(
             f"indices must be a non-empty list of whole numbers, got {indices!r}"
@@ -158,7 +218,8 @@ def as_symmetric(name: str, value: Any, d: int | None = None) -> Array:
     if d is not None and matrix.shape[-1] != d:
         raise InvalidParameter(f"{name} must be {d} x {d}, got shape {matrix.shape}")
     transpose = np.swapaxes(matrix, -1, -2)
-    if np.abs(matrix - transpose).max() > 1e-14 * np.abs(matrix).max():
+    largest = np.abs(matrix).max(initial=0.0)
+    if np.abs(matrix - transpose).max(initial=0.0) > 1e-14 * largest:
         raise InvalidParameter(f"{name} must be symmetric, got {matrix!r}")
     mean: Array = (matrix + transpose) / 2
     return mean
@@ -177,9 +238,10 @@ def cholesky(name: str, matrix: Array) -> Array:
 
 def as_covariance(name: str, value: Any, d: int) -> Array:
     """A covariance (d, d), from a matrix or from one variance for all coordinates."""
-    if np.ndim(value) == 0:
-        return as_variance(name, value) * np.eye(d)
-    covariance = as_symmetric(name, as_array(name, value, 2), d)
+    given = as_array(name, value, (0, 2))
+    if given.ndim == 0:
+        return as_variance(name, given) * np.eye(d)
+    covariance = as_symmetric(name, given, d)
     cholesky(name, covariance)
     return covariance
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_array
+from refimpl.arrays import Array, as_array, as_list
 from refimpl.errors import InvalidParameter, MissingExtra
 
 LEAST_DRAWS = 8
@@ -111,7 +111,7 @@ def _states(traces: Any) -> Array:
     The figures do not depend on location and scale, but the library takes a coordinate
     that moves by less than 1e-15 for a constant.
     """
-    traces = list(traces)
+    traces = as_list("traces", traces)
     if any(trace is None for trace in traces):
         raise InvalidParameter("a trace was not kept: run SGLD with trace=True")
     shapes = [np.shape(trace) for trace in traces]

@@ -3,11 +3,18 @@
 Every exception that this package raises on purpose is a `RefimplError`.
 """
 
+import re
 from typing import Any
 
 
 class RefimplError(Exception):
-    """Base class of all errors of this package."""
+    """Base class of all errors of this package.
+
+    Its text is one line, also where it quotes a matrix.
+    """
+
+    def __str__(self) -> str:
+        return re.sub(r"\s*\n\s*", " ", super().__str__())
 
 
 class InvalidParameter(RefimplError, ValueError):

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from refimpl import regularised
-from refimpl.arrays import Array
+from refimpl.arrays import Array, as_kind
 from refimpl.errors import NotCertified
 from refimpl.interfaces import (
     Bounded,
@@ -55,6 +55,7 @@ class ExactMean:
             As `refimpl.regularised.posterior_mean`.
         """
         del rng, previous
+        as_kind("q", q, GibbsLaw)
         return Projection(regularised.posterior_mean(q.f, q.x, q.tau))
 
 
@@ -105,6 +106,7 @@ class ExactHeat:
             As `refimpl.regularised.heat`.
         """
         del rng, previous
+        as_kind("q", q, GibbsLaw)
         if isinstance(q.f, Proximable):
             point = q.f.heat_proximal_point(q.x, q.tau)
             return _projection(point[None], "closed form")

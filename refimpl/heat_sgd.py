@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refimpl.arrays import as_count, as_generator, require_finite
+from refimpl.arrays import as_count, as_generator, as_kind, require_finite
 from refimpl.interfaces import Projection
 from refimpl.laws import GibbsLaw
 from refimpl.noise import normal_blocks
@@ -52,6 +52,7 @@ class HeatSGD:
             If a gradient overflows.
         """
         del previous
+        as_kind("q", q, GibbsLaw)
         as_generator("rng", rng)
         blocks = (z[None] for z in normal_blocks(rng, self.M, q.x.size))
         with np.errstate(over="ignore", invalid="ignore"):  # judged below

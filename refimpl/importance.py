@@ -10,7 +10,13 @@
 The samples belong to fixed pieces of indices, each with a random stream of its own.
 Workers take pieces; a piece returns its sums relative to its own largest weight, and
 pieces are merged in their order.  So the result does not depend, to the last bit, on
-the number of workers, and no more than a few blocks are in memory.
+the number of workers, on where they are and on who is done first, and no more than a
+few blocks are in memory.
+
+What leaves the process, if the caller's executor has workers elsewhere, is the law q
+and the seeds of some pieces, once for every task; what comes back is a `WeightedSums`
+for each piece.  Noise never travels.  A task may be run again: its seeds are not used
+up by a first attempt.
 
 Implementations are known that take tau for the standard deviation of the samples:
 ``noise="standard-deviation"`` is Algorithm 4 with tau^2 in place of tau.
@@ -19,17 +25,18 @@ State, relative to exp(top):  mass = sum w;  squares = sum w^2;  moment = sum w 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import starmap
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
-from refimpl.arrays import Array, as_count, as_generator
+from refimpl.arrays import Array, as_count, as_generator, as_kind
 from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
@@ -45,6 +52,14 @@ from refimpl.noise import (
 
 PIECE = 4
 """Blocks of noise that share a stream: to begin one costs as much as a sample."""
+
+TOGETHER = 16
+"""Pieces in a task of the caller's executor, at most: an answer is (d,) for each."""
+
+
+def samples_per_piece(d: int) -> int:
+    """How many samples of d numbers share a stream, and are answered for together."""
+    return PIECE * rows_per_block(d)
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,75 @@ def importance(
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Samples with a random stream of their own.
+
+    Attributes
+    ----------
+    size : int
+    seed : numpy.random.SeedSequence
+    """
+
+    size: int
+    seed: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back of a piece.
+
+    Attributes
+    ----------
+    sums : WeightedSums
+    logs : list of ndarray
+        The log-weights of its blocks, if they are kept; else empty.
+    """
+
+    sums: WeightedSums
+    logs: list[Array]
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What one of the L processors does; it is sent to where that is.
+
+    Attributes
+    ----------
+    f : Loss
+    x : ndarray, shape (d,)
+    variance : float
+        Of the samples.
+    bits : type
+        Of the bit generators.
+    keep : bool
+        Whether log-weights are asked for.
+    """
+
+    f: Loss
+    x: Array
+    variance: float
+    bits: Any
+    keep: bool
+
+    def answers(self, pieces: Sequence[Piece]) -> list[Answer]:
+        """One for each piece."""
+        return [self._answer(one) for one in pieces]
+
+    def _answer(self, piece: Piece) -> Answer:
+        kept: list[Array] = []
+
+        def block(z: Array) -> WeightedSums:
+            logs = log_weights(self.f, self.x, self.variance, z)
+            if self.keep:
+                kept.append(logs)
+            return weighed(logs, z)
+
+        rng = np.random.Generator(self.bits(piece.seed))
+        blocks = normal_blocks(rng, piece.size, self.x.size)
+        return Answer(reduce(WeightedSums.merged, map(block, blocks)), kept)
+
+
+@dataclass(frozen=True)
 class ImportanceSampling:
     """Algorithm 4 as an estimator of the mean of q.
 
@@ -186,11 +270,17 @@ class ImportanceSampling:
     J : int
         How many samples.
     workers : int
-        How many threads share them; the result does not depend on it.
+        L: how many threads, or tasks of the executor at a time, share them; the result
+        does not depend on it.
     noise : {"variance", "standard-deviation"}
         What tau is of the samples of phi.  The paper's text says variance.
     keep_weights : bool
         Whether to keep the J normalised weights.
+    executor : concurrent.futures.Executor, optional
+        Where the samples are drawn and weighed, in place of threads of this process:
+        processes, a Dask cluster's ``client.get_executor()``, `MPIPoolExecutor` of
+        mpi4py.  It remains the caller's.  f must be a loss that can be pickled; it is
+        sent once for every task.
 
     References
     ----------
@@ -209,11 +299,17 @@ class ImportanceSampling:
     workers: int = 1
     noise: Reading = "variance"
     keep_weights: bool = False
+    executor: Executor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         as_count("J", self.J)
         as_count("workers", self.workers)
         as_reading(self.noise)
+        if not isinstance(self.executor, Executor | None):
+            raise InvalidParameter(
+                "executor must be one of concurrent.futures, or None, got "
+                f"{self.executor!r}"
+            )
 
     def __call__(
         self,
@@ -238,7 +334,7 @@ class ImportanceSampling:
     def first_state(self, q: GibbsLaw, previous: Projection | None) -> Array:
         """The centre, shape (d,)."""
         del previous
-        return q.x
+        return as_kind("q", q, GibbsLaw).x
 
     def flat_law(self, tau: float, info: Weights) -> FlatLaw:
         """The law where f is flat, given the weights: the variance is tau / ESS."""
@@ -254,30 +350,55 @@ class ImportanceSampling:
                 "importance weights are comparable only under one minibatch: use "
                 "`minibatches`, one for each weight update, in place of `Resampled`"
             )
-        d, variance = q.x.size, float(variance_of(q.tau, self.noise))
-        rows = PIECE * rows_per_block(d)
-        sizes = [min(rows, self.J - start) for start in range(0, self.J, rows)]
-        kept: dict[int, list[Array]] = {i: [] for i in range(len(sizes))}
+        variance = float(variance_of(q.tau, self.noise))
+        bits = type(rng.bit_generator)
+        weighing = Weighing(q.f, q.x, variance, bits, self.keep_weights)
+        kept: list[Array] = []
 
-        def piece(i: int, own: np.random.Generator) -> WeightedSums:
-            def block(z: Array) -> WeightedSums:
-                logs = log_weights(q.f, q.x, variance, z)
-                if self.keep_weights:
-                    kept[i].append(logs)
-                return weighed(logs, z)
+        def sums() -> Iterator[WeightedSums]:
+            for answers in self._in_order(weighing, self._tasks(q.x.size, rng)):
+                for one in answers:
+                    kept.extend(one.logs)
+                    yield one.sums
 
-            blocks = normal_blocks(own, sizes[i], d)
-            return reduce(WeightedSums.merged, map(block, blocks))
-
-        # one after the other: a stream is some kilobytes, and there may be 10^4 pieces
-        jobs = ((i, rng.spawn(1)[0]) for i in range(len(sizes)))
-        workers = min(self.workers, len(sizes))
-        x, weights = importance(q.x, variance, _in_order(piece, jobs, workers))
+        x, weights = importance(q.x, variance, sums())
         if self.keep_weights:
-            logs = np.concatenate([part for parts in kept.values() for part in parts])
             with np.errstate(over="ignore"):  # exp(-inf) is the right answer
-                weights = replace(weights, normalised=softmax(logs))
+                weights = replace(weights, normalised=softmax(np.concatenate(kept)))
         return Projection(x, weights)
+
+    def _tasks(self, d: int, rng: np.random.Generator) -> Iterator[list[Piece]]:
+        """Pieces that follow one another, the same whatever shares them."""
+        rows = samples_per_piece(d)
+        starts = range(0, self.J, rows)
+        # one after the other: there may be 10^5 pieces
+        seeds = rng.bit_generator.seed_seq.spawn  # type: ignore[attr-defined]
+        pieces = (Piece(min(rows, self.J - at), seeds(1)[0]) for at in starts)
+        alone = self.executor is None  # nothing is sent: the less in memory the better
+        share = 1 if alone else min(-(-len(starts) // self.workers), TOGETHER)
+        while task := list(islice(pieces, share)):
+            yield task
+
+    def _in_order(
+        self, weighing: Weighing, tasks: Iterable[list[Piece]]
+    ) -> Iterator[list[Answer]]:
+        """The answers to the tasks in their order, few of them ahead."""
+        if self.executor is None and self.workers == 1:
+            yield from map(weighing.answers, tasks)
+            return
+        theirs = nullcontext(self.executor) if self.executor else None
+        with theirs or ThreadPoolExecutor(self.workers) as pool:
+            ahead: deque[Future[list[Answer]]] = deque()
+            try:
+                for task in tasks:
+                    ahead.append(pool.submit(Weighing.answers, weighing, task))
+                    if len(ahead) > 2 * self.workers:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for left in ahead:
+                    left.cancel()
 
     def replicates(self, q: GibbsLaw, n: int, *, rng: np.random.Generator) -> Array:
         """n independent estimates, shape (n, d).
@@ -288,22 +409,3 @@ class ImportanceSampling:
             As for one estimate.
         """
         return np.array([self(q, rng=rng).x for _ in range(as_count("n", n))])
-
-
-def _in_order(
-    task: Callable[[int, np.random.Generator], WeightedSums],
-    jobs: Iterable[tuple[int, np.random.Generator]],
-    workers: int,
-) -> Iterator[WeightedSums]:
-    """The task of each job in their order, shared by threads, few of them ahead."""
-    if workers == 1:
-        yield from starmap(task, jobs)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future[WeightedSums]] = deque()
-        for job in jobs:
-            ahead.append(pool.submit(task, *job))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()

@@ -80,17 +80,22 @@ def initial(sizes: Sequence[int], how: str, rng: np.random.Generator) -> Array:
     """
     layers = list(pairwise(_as_sizes(sizes)))
     as_generator("rng", rng)
-    bias = _TRUNCATED_BIAS if how == "truncated-normal" else 0.0
     parts = [
         part
         for m, n in layers
-        for part in (_weights(how, m, n, rng).ravel(), np.full(n, bias))
+        for part in (_weights(how, m, n, rng).ravel(), np.full(n, _bias(how)))
     ]
     return np.concatenate(parts)
 
 
+def _bias(how: str) -> float:
+    cut = isinstance(how, str) and how == "truncated-normal"
+    return _TRUNCATED_BIAS if cut else 0.0
+
+
 def _as_sizes(sizes: Sequence[int]) -> list[int]:
-    found = list(sizes) if np.iterable(sizes) else []
+    listed = np.iterable(sizes) and not isinstance(sizes, bytes)
+    found = list(sizes) if listed else []
     if len(found) < 2:
         raise InvalidParameter(
             f"sizes must be at least two numbers, such as (784, 10), got {sizes!r}"

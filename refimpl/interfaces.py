@@ -4,12 +4,14 @@ A loss is anything with `f(y)`, `f.gradient(y)` and `f.d`.  What else it knows o
 itself is one of the abilities below, recognised by the presence of the methods.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from refimpl.arrays import Array
+from refimpl.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from refimpl.laws import GibbsLaw
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss f : R^d -> R through its two doors."""
+    """A loss f : R^d -> R through its two doors.
+
+    It computes as NumPy does, and so do all of its methods: what leaves the
+    representable numbers is infinite or NaN, with NumPy's own warning.  The functions
+    and estimators that ask it say so by an exception.
+    """
 
     @property
     def d(self) -> int:
@@ -31,6 +38,28 @@ class Loss(Protocol):
     def gradient(self, y: Any) -> Array:
         """The gradient of f at points (..., d), shape (..., d)."""
         ...
+
+
+def as_loss(value: Any) -> Loss:
+    """A loss, which a class of losses is not."""
+    if not isinstance(value, Loss) or isinstance(value, type):
+        raise InvalidParameter(
+            "f must be a loss, with f(y), f.gradient(y) and f.d, got "
+            f"{type(value).__name__}"
+        )
+    return value
+
+
+def as_losses(values: Any) -> Iterator[Loss]:
+    """Losses one by one, maybe without an end."""
+    try:
+        if isinstance(values, (str, bytes, Mapping)):
+            raise TypeError
+        return map(as_loss, values)
+    except TypeError:
+        raise InvalidParameter(
+            f"losses must give one loss after the other, got {values!r}"
+        ) from None
 
 
 @runtime_checkable

@@ -10,15 +10,16 @@ import numpy as np
 
 from refimpl.arrays import (
     Array,
-    as_array,
     as_covariance,
+    as_parameters,
     as_point,
     as_points,
     as_variance,
     cholesky,
+    require_finite,
 )
 from refimpl.errors import InvalidParameter
-from refimpl.interfaces import Loss
+from refimpl.interfaces import Loss, as_loss
 from refimpl.losses._components import half_log_dets
 from refimpl.losses.gaussian_mixture import GaussianMixture
 
@@ -41,11 +42,7 @@ class GibbsLaw:
     tau: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.f, Loss):
-            raise InvalidParameter(
-                "f must be a loss, with f(y), f.gradient(y) and f.d, got "
-                f"{type(self.f).__name__}"
-            )
+        as_loss(self.f)
         object.__setattr__(self, "x", as_point("x", self.x, self.f.d))
         object.__setattr__(self, "tau", as_variance("tau", self.tau))
 
@@ -103,16 +100,17 @@ def gaussian(mean: Any, cov: Any) -> Mixture:
     >>> gaussian([0.0, 1.0], 2.0).d
     2
     """
-    mean = as_array("mean", mean, 1)
+    mean = as_parameters("mean", mean)
     cov = as_covariance("cov", cov, mean.size)
     return Mixture(np.ones(1), mean[None], cov[None])
 
 
 def phi(x: Any, tau: float) -> Mixture:
     """phi_{x,tau} = N(x, tau I); tau is a variance."""
-    return gaussian(x, as_variance("tau", tau))
+    return gaussian(as_parameters("x", x), as_variance("tau", tau))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # judged below
 def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
     """KL(N(mean0, cov0) || N(mean1, cov1)), (7), with full covariances.
 
@@ -131,6 +129,8 @@ def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
     ------
     InvalidParameter
         If the shapes disagree or a covariance is not positive definite.
+    NonFinite
+        If it overflows.
 
     Notes
     -----
@@ -144,8 +144,8 @@ def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
     >>> kl_gaussian([0.0], 1.0, [3.0], 1.0)
     4.5
     """
-    mean0 = as_array("mean0", mean0, 1)
-    mean1 = as_array("mean1", mean1, 1)
+    mean0 = as_parameters("mean0", mean0)
+    mean1 = as_parameters("mean1", mean1)
     if mean0.size != mean1.size:
         raise InvalidParameter(
             f"mean0 has shape {mean0.shape} and mean1 has shape {mean1.shape}"
@@ -161,4 +161,5 @@ def kl_gaussian(mean0: Any, cov0: Any, mean1: Any, cov1: Any) -> float:
     else:
         log_dets = half_log_dets(cholesky("cov0", cov0)) - half_log_dets(root)
         shape = excess.sum() - 2 * log_dets
-    return float(0.5 * (shape + shift @ shift))
+    value = 0.5 * (shape + shift @ shift)
+    return float(require_finite(value, "the divergence of the Gaussians"))

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from refimpl import network_kernels as kernels
-from refimpl.arrays import Array, as_count, as_points, as_rows, frozen
+from refimpl.arrays import Array, as_count, as_list, as_points, as_rows, frozen
 from refimpl.errors import InvalidParameter
 from refimpl.losses.reduced import Reduced, row_space
 
@@ -54,7 +54,7 @@ def layer_shapes(sizes: Sequence[int]) -> tuple[Shape, ...]:
     >>> layer_shapes((784, 200, 10))
     ((785, 200), (201, 10))
     """
-    widths = [as_count("a layer's size", size) for size in sizes]
+    widths = [as_count("a layer's size", size) for size in as_list("sizes", sizes)]
     if len(widths) < 2:
         raise InvalidParameter(
             f"sizes must name at least inputs and outputs, got {tuple(sizes)!r}"
@@ -349,14 +349,17 @@ class Network(DenseLoss):
 
 
 def _require(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise InvalidParameter(
             f"{name} must be one of {', '.join(known)}, got {value!r}"
         )
 
 
 def _as_labels(labels: Any, N: int, classes: int) -> Labels:
-    found = np.asarray(labels)
+    try:
+        found = np.asarray(labels)
+    except ValueError:  # of lists of several lengths
+        found = np.zeros(0)
     if found.shape != (N,) or not N or found.dtype.kind not in "iu":
         raise InvalidParameter(
             f"labels must be {N} whole numbers, one for each image and at least one, "

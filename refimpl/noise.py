@@ -11,8 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from refimpl._jit import jit
-from refimpl.arrays import Array
-from refimpl.errors import InvalidParameter
+from refimpl.arrays import Array, as_choice
 
 Reading = Literal["variance", "standard-deviation"]
 """How the second argument of the paper's N(m, v) is read; its text says variance."""
@@ -62,11 +61,8 @@ def around(y: Array, variance: float, z: Array) -> Array:
 
 def as_reading(value: Any) -> Reading:
     """The value, if it is a reading."""
-    if value not in get_args(Reading):
-        raise InvalidParameter(
-            f'noise must be "variance" or "standard-deviation", got {value!r}'
-        )
-    return value
+    reading: Reading = as_choice("noise", value, get_args(Reading))
+    return reading
 
 
 def variance_of(v: Any, reading: Reading) -> Any:

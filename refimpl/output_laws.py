@@ -28,7 +28,7 @@ same for all moves of the weight update.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from scipy.special import logsumexp, softmax
 from refimpl.arrays import (
     Array,
     as_array,
+    as_choice,
     as_count,
     as_point,
     as_steps,
@@ -240,14 +241,8 @@ def langevin_response(
     """
     curvatures = as_array("curvatures", curvatures, 1)
     epsilon = _steps("epsilon", epsilon)
-    if chain not in ("literal", "new-states"):
-        raise InvalidParameter(
-            f'chain must be "literal" or "new-states", got {chain!r}'
-        )
-    if output not in ("average", "controlled"):
-        raise InvalidParameter(
-            f'output must be "average" or "controlled", got {output!r}'
-        )
+    as_choice("chain", chain, get_args(Chain))
+    as_choice("output", output, get_args(Output))
     moves = epsilon[:-1] if chain == "literal" else epsilon
     weights = epsilon if chain == "literal" else np.append(0.0, epsilon)
     pull = 1 / as_variance("tau", tau)
@@ -380,8 +375,7 @@ def sgld_walk(
     response = langevin_response(
         [0.0], tau, epsilon, chain=chain, noise=noise, output=output
     )
-    if start not in ("centre", "previous"):
-        raise InvalidParameter(f'start must be "centre" or "previous", got {start!r}')
+    as_choice("start", start, ("centre", "previous"))
     kept = response.start[:, 0] if start == "previous" else np.zeros(2)
     # (x, last) to (x, last): the centre x and what is kept of last - x
     A = np.array([1 - kept, kept]).T
@@ -503,8 +497,8 @@ def robbins_monro_law(
     a = _steps("a", a)
     curvatures, which = np.unique(frame.curvatures, return_inverse=True)
     t = frame.tau * curvatures
-    only_the_last = np.append(np.zeros(a.size), 1.0)
-    unit = _unrolled(1 + t, a, a * a, only_the_last)
+    unweighted = np.zeros(a.size + 1)  # only the last state is an output
+    unit = _unrolled(1 + t, a, a * a, unweighted)
     spread = variance_of(frame.tau, as_reading(noise)) / as_count("M", M)
     response = Response(
         unit.start, frame.tau * unit.slope, t * t * spread * unit.covariance
@@ -625,23 +619,22 @@ def _times(
 ) -> tuple[Array, Array, Array]:
     """exp(-f) times a sum of n Gaussians, which is a sum of n K of them.
 
-    Of each, its log-mass, the offset of its mean from x, and its covariance:
-    shapes (n,), (n, d) and (n, d, d).  With W = C + S_k, the product of N(x + o, C)
-    and N(m_k, S_k) has mass N(x + o; m_k, W), mean x + o - C W^{-1} (x + o - m_k) and
-    covariance C W^{-1} S_k.
+    Of each, its log-mass but for d log(2 pi) / 2, which is the same for all and cancels
+    in rho, the offset of its mean from x, and its covariance: shapes (n,), (n, d) and
+    (n, d, d).  With W = C + S_k, the product of N(x + o, C) and N(m_k, S_k) has mass
+    N(x + o; m_k, W), mean x + o - C W^{-1} (x + o - m_k) and covariance C W^{-1} S_k.
     """
     C = covariances[:, None]
     W = C + f.covariances
     roots = cholesky("covariances", W)
     gaps = (x - f.means) + offsets[:, None]
     whitened = np.linalg.solve(roots, gaps[..., None])[..., 0]
-    log_peaks = np.log(f.weights) - half_log_dets(roots) - f.d * np.log(2 * np.pi) / 2
+    log_peaks = np.log(f.weights) - half_log_dets(roots)
     gain = np.swapaxes(np.linalg.solve(W, C), -1, -2)
-    product = gain @ f.covariances
     return (
         (logs[:, None] + log_peaks - 0.5 * (whitened**2).sum(axis=-1)).ravel(),
         (offsets[:, None] - np.einsum("nkij,nkj->nki", gain, gaps)).reshape(-1, f.d),
-        ((product + np.swapaxes(product, -1, -2)) / 2).reshape(-1, f.d, f.d),
+        (gain @ f.covariances).reshape(-1, f.d, f.d),
     )
 
 

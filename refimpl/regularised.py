@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from refimpl import quadrature
 from refimpl.arrays import (
     Array,
+    as_choice,
     as_covariance,
     as_point,
     as_points,
@@ -25,11 +26,13 @@ from refimpl.interfaces import (
     ExponentialAverages,
     GaussianAverages,
     Loss,
+    as_loss,
 )
 from refimpl.laws import Mixture, kl_gaussian, phi
 from refimpl.noise import around
 
 
+@np.errstate(all="ignore")  # judged below
 def local_entropy(f: Loss, x: Any, tau: float) -> Array:
     """F_tau(x) = -log of the integral of exp(-f) phi_{x,tau}, (2).
 
@@ -71,6 +74,7 @@ def local_entropy(f: Loss, x: Any, tau: float) -> Array:
     return np.asarray(require_finite(value, "local entropy"))[()]
 
 
+@np.errstate(all="ignore")  # judged below
 def local_entropy_gradient(
     f: Loss, x: Any, tau: float, form: Literal["mean", "gradient"] | None = None
 ) -> Array:
@@ -96,8 +100,8 @@ def local_entropy_gradient(
     Equation (12); checked by EQ12-01.
     """
     x, tau = _at(f, x), as_variance("tau", tau)
-    if form not in (None, "mean", "gradient"):
-        raise InvalidParameter(f'form must be "mean" or "gradient", got {form!r}')
+    if form is not None:
+        as_choice("form", form, ("mean", "gradient"))
     if form == "mean":
         gradient = (x - posterior_mean(f, x, tau)) / tau
     elif isinstance(f, Conjugate):
@@ -107,20 +111,22 @@ def local_entropy_gradient(
     return np.asarray(require_finite(gradient, "the gradient of local entropy"))
 
 
+@np.errstate(all="ignore")  # judged below
 def local_entropy_hessian(f: Loss, x: Any, tau: float) -> Array:
     """The Hessian of F_tau, (I - Cov_q / tau) / tau, shape (..., d, d).
 
     Arguments and errors as in `local_entropy`; checked by EQ12-02.
     """
-    x = _at(f, x)
+    x, tau = _at(f, x), as_variance("tau", tau)
     if isinstance(f, Conjugate):
-        hessian = f.local_entropy_hessian(x, as_variance("tau", tau))
+        hessian = f.local_entropy_hessian(x, tau)
     else:
         covariance = posterior_covariance(f, x, tau)
         hessian = (np.eye(f.d) - covariance / tau) / tau
     return np.asarray(require_finite(hessian, "the Hessian of local entropy"))
 
 
+@np.errstate(all="ignore")  # judged below
 def posterior_mean(f: Loss, x: Any, tau: float) -> Array:
     """E_q X, (15): step 2 of Algorithm 1, shape (..., d).
 
@@ -134,6 +140,7 @@ def posterior_mean(f: Loss, x: Any, tau: float) -> Array:
     return np.asarray(require_finite(mean, "the mean of q"))
 
 
+@np.errstate(all="ignore")  # judged below
 def posterior_covariance(f: Loss, x: Any, tau: float) -> Array:
     """Cov_q X, shape (..., d, d); arguments and errors as in `local_entropy`."""
     x = _at(f, x)
@@ -144,6 +151,7 @@ def posterior_covariance(f: Loss, x: Any, tau: float) -> Array:
     return np.asarray(require_finite(covariance, "the covariance of q"))
 
 
+@np.errstate(all="ignore")  # judged below
 def heat(f: Loss, x: Any, tau: float) -> Array:
     """F^H_tau(x), the integral of f phi_{x,tau}, shape (...).
 
@@ -167,6 +175,7 @@ def heat(f: Loss, x: Any, tau: float) -> Array:
     return np.asarray(require_finite(value, "heat"))[()]
 
 
+@np.errstate(all="ignore")  # judged below
 def heat_gradient(f: Loss, x: Any, tau: float) -> Array:
     """The gradient of F^H_tau, E_phi grad f, shape (..., d)."""
     x, tau = _at(f, x), as_variance("tau", tau)
@@ -177,6 +186,7 @@ def heat_gradient(f: Loss, x: Any, tau: float) -> Array:
     return np.asarray(require_finite(gradient, "the gradient of heat"))
 
 
+@np.errstate(all="ignore")  # judged below
 def heat_hessian(f: Loss, x: Any, tau: float) -> Array:
     """The Hessian of F^H_tau, E_phi of the Hessian of f, shape (..., d, d)."""
     x, tau = _at(f, x), as_variance("tau", tau)
@@ -212,17 +222,20 @@ def heat_gradient_estimate(
     return total / M
 
 
+@np.errstate(all="ignore")  # a search judges
 def heat_jet(f: Loss, x: Any, tau: float) -> tuple[float, Array, Array]:
     """F^H_tau(x), its gradient (d,) and its Hessian (d, d) at one point x (d,).
 
-    Where quadrature serves, the three share one pass over the nodes.
+    Where quadrature serves, the three share one pass over the nodes.  What overflows
+    is infinite or NaN.
     """
-    x, tau = as_point("x", x, f.d), as_variance("tau", tau)
+    x, tau = as_point("x", x, as_loss(f).d), as_variance("tau", tau)
     if isinstance(f, GaussianAverages):
         return float(f.heat(x, tau)), f.heat_gradient(x, tau), f.heat_hessian(x, tau)
     return quadrature.gaussian_jet(f, x, tau * np.eye(f.d))
 
 
+@np.errstate(all="ignore")  # judged below
 def majoriser(f: Loss, x: Any, y: Any, tau: float) -> float:
     """A(x, y) of Section 3.2, the bracket of (8) at q = q_{y,tau}.
 
@@ -240,7 +253,7 @@ def majoriser(f: Loss, x: Any, y: Any, tau: float) -> float:
     ----------
     Section 3.2; checked by A-01 to A-03.
     """
-    x, y = as_point("x", x, f.d), as_point("y", y, f.d)
+    x, y = as_point("x", x, as_loss(f).d), as_point("y", y, f.d)
     tau = as_variance("tau", tau)
     shift = x - y
     slope = local_entropy_gradient(f, y, tau)
@@ -248,6 +261,7 @@ def majoriser(f: Loss, x: Any, y: Any, tau: float) -> float:
     return float(require_finite(value, "the majoriser of local entropy"))
 
 
+@np.errstate(all="ignore")  # judged below
 def heat_majoriser(f: Loss, x: Any, y: Any, tau: float) -> float:
     """A^H(x, y) of Section 4.2, the bracket of (13) at q = q_{y,tau}.
 
@@ -257,13 +271,14 @@ def heat_majoriser(f: Loss, x: Any, y: Any, tau: float) -> float:
     ----------
     Section 4.2; checked by AH-01.
     """
-    x, y = as_point("x", x, f.d), as_point("y", y, f.d)
+    x, y = as_point("x", x, as_loss(f).d), as_point("y", y, f.d)
     tau = as_variance("tau", tau)
     shift = x - y
     value = heat(f, x, tau) + shift @ shift / (2 * tau)
     return float(require_finite(value, "the majoriser of heat"))
 
 
+@np.errstate(all="ignore")  # judged below
 def entropy_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     """The bracket of (8): the integral of f q plus KL(q || phi_{x,tau}).
 
@@ -286,7 +301,8 @@ def entropy_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     >>> round(entropy_functional(f, gaussian([1.0], 0.5), [2.0], 1.0), 12)
     1.34657359028
     """
-    _require_mixture(q)
+    as_loss(f)
+    _require_mixture("q", q)
     average = sum(
         w * gaussian_mean(f, m, S)
         for w, m, S in zip(q.weights, q.means, q.covariances, strict=True)
@@ -295,30 +311,35 @@ def entropy_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     return float(require_finite(value, "the functional of (8)"))
 
 
+@np.errstate(all="ignore")  # judged below
 def heat_functional(f: Loss, q: Mixture, x: Any, tau: float) -> float:
     """The bracket of (13): log of the integral of exp(f) q, plus KL(phi || q).
 
     Theorem 3: never below F^H_tau(x).  It is +inf where exp(f) q has no integral
     (E16).  Parameters as in `entropy_functional`.
     """
-    _require_mixture(q)
+    as_loss(f)
+    _require_mixture("q", q)
     logs = [log_mean_exp(f, m, S) for m, S in zip(q.means, q.covariances, strict=True)]
     log_integral = float(logsumexp(logs, b=q.weights))
     return log_integral + divergence(phi(as_point("x", x, f.d), tau), q)
 
 
+@np.errstate(all="ignore")  # judged below
 def gaussian_mean(f: Loss, mean: Any, cov: Any) -> float:
     """The integral of f N(mean, cov), mean (d,), cov one variance or (d, d)."""
-    mean = as_point("mean", mean, f.d)
+    mean = as_point("mean", mean, as_loss(f).d)
     if isinstance(f, GaussianAverages):
-        return float(f.gaussian_mean(mean, cov))
+        value = f.gaussian_mean(mean, cov)
+        return float(require_finite(value, "the mean of f"))
     cov = as_covariance("cov", cov, f.d)
     return quadrature.gaussian_average(f, mean, cov)
 
 
+@np.errstate(all="ignore")  # judged below
 def log_mean_exp(f: Loss, mean: Any, cov: Any) -> float:
     """log of the integral of exp(f) N(mean, cov); +inf where it diverges (E16)."""
-    mean = as_point("mean", mean, f.d)
+    mean = as_point("mean", mean, as_loss(f).d)
     if isinstance(f, ExponentialAverages):
         return f.log_mean_exp(mean, cov)
     cov = as_covariance("cov", cov, f.d)
@@ -339,6 +360,8 @@ def divergence(p: Mixture, q: Mixture) -> float:
     Two Gaussians have a closed form; otherwise the surprisals -log p and -log q are
     averaged over the components of p, as losses of their own.
     """
+    _require_mixture("p", p)
+    _require_mixture("q", q)
     if p.weights.size == q.weights.size == 1:
         return kl_gaussian(p.means[0], p.covariances[0], q.means[0], q.covariances[0])
     total = 0.0
@@ -363,12 +386,7 @@ def _gradient(f: Loss, x: Array, tau: float, form: str | None) -> Array:
 
 def _at(f: Loss, x: Any) -> Array:
     """The points x (..., d) of a loss, found to be finite."""
-    if not isinstance(f, Loss):
-        raise InvalidParameter(
-            "f must be a loss, with f(y), f.gradient(y) and f.d, got "
-            f"{type(f).__name__}"
-        )
-    points = as_points("x", x, f.d)
+    points = as_points("x", x, as_loss(f).d)
     if not np.isfinite(points).all():
         raise InvalidParameter(f"x must be finite, got {points!r}")
     return points
@@ -381,9 +399,9 @@ def _over_batch(function: Callable[[Array], Any], f: Loss, points: Array) -> Arr
     return results.reshape(points.shape[:-1] + results.shape[1:])
 
 
-def _require_mixture(q: Any) -> None:
+def _require_mixture(name: str, q: Any) -> None:
     if not isinstance(q, Mixture):
         raise InvalidParameter(
-            "q must be a Gaussian or a mixture (refimpl.laws.gaussian, Mixture), got "
-            f"{type(q).__name__}"
+            f"{name} must be a Gaussian or a mixture (refimpl.laws.gaussian, Mixture), "
+            f"got {type(q).__name__}"
         )

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count, as_generator
+from refimpl.arrays import Array, as_count, as_generator, as_kind
 from refimpl.errors import NonFinite
 from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
@@ -184,7 +184,7 @@ class RobbinsMonro:
     def first_state(self, q: GibbsLaw, previous: Projection | None) -> Array:
         """The centre, shape (d,)."""
         del previous
-        return q.x
+        return as_kind("q", q, GibbsLaw).x
 
     def flat_law(self, tau: float, info: Residual) -> FlatLaw:
         """Where f is flat the last state has no noise."""
@@ -208,7 +208,8 @@ class RobbinsMonro:
         InvalidParameter, NonFinite
             As for one.
         """
-        return self._descents(q, as_count("n", n), rng, q.x)[0]
+        start = self.first_state(q, None)
+        return self._descents(q, as_count("n", n), rng, start)[0]
 
     def _descents(
         self,

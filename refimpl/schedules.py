@@ -9,7 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from refimpl.arrays import Array, as_scalar, as_steps, as_variance
+from refimpl.arrays import (
+    Array,
+    as_array,
+    as_count,
+    as_scalar,
+    as_steps,
+    as_variance,
+)
 from refimpl.errors import InvalidParameter
 
 
@@ -28,10 +35,10 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        as_variance("value", self.value)
+        object.__setattr__(self, "value", as_variance("value", self.value))
 
     def __call__(self, j: Any) -> Any:
-        return self.value * np.ones_like(j, dtype=np.float64)[()]
+        return self.value * np.ones_like(_indices("j", j))[()]
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,13 @@ class Harmonic:
     c: float
 
     def __post_init__(self) -> None:
-        if not as_scalar("c", self.c) > -1:
+        object.__setattr__(self, "c", as_scalar("c", self.c))
+        if not self.c > -1:
             raise InvalidParameter(f"c must exceed -1, so that c + j > 0, got {self.c}")
 
     def __call__(self, j: Any) -> Any:
-        return 1.0 / (self.c + np.asarray(j, dtype=np.float64))[()]
+        with np.errstate(divide="ignore", over="ignore"):  # whoever asks judges
+            return 1.0 / (self.c + _indices("j", j))[()]
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,12 @@ class PowerLaw:
     alpha: float
 
     def __post_init__(self) -> None:
-        as_variance("c", self.c)
-        as_variance("alpha", self.alpha)
+        object.__setattr__(self, "c", as_variance("c", self.c))
+        object.__setattr__(self, "alpha", as_variance("alpha", self.alpha))
 
     def __call__(self, j: Any) -> Any:
-        return self.c * (np.asarray(j, dtype=np.float64) ** -self.alpha)[()]
+        with np.errstate(divide="ignore", over="ignore"):  # whoever asks judges
+            return self.c * (_indices("j", j) ** -self.alpha)[()]
 
 
 @dataclass(frozen=True)
@@ -93,14 +103,23 @@ class Scoping:
     tau1: float
 
     def __post_init__(self) -> None:
-        as_variance("tau0", self.tau0)
-        if not as_scalar("tau1", self.tau1) > -1:
+        object.__setattr__(self, "tau0", as_variance("tau0", self.tau0))
+        object.__setattr__(self, "tau1", as_scalar("tau1", self.tau1))
+        if not self.tau1 > -1:
             raise InvalidParameter(f"tau1 must exceed -1, got {self.tau1}")
 
     def __call__(self, k: Any) -> Any:
-        power = np.asarray(k, dtype=np.float64)
+        power = _indices("k", k)
         with np.errstate(over="ignore"):  # `GibbsLaw` refuses an infinite tau
             return (self.tau0 * np.exp(-power * np.log1p(self.tau1)))[()]
+
+
+def _indices(name: str, value: Any) -> Array:
+    """Of steps, as float64; a schedule has no values before its beginning."""
+    found = as_array(name, value)
+    if (found < 0).any():
+        raise InvalidParameter(f"{name} must not be negative, got {value!r}")
+    return found
 
 
 def steps(schedule: Schedule, J: int) -> Array:
@@ -111,8 +130,9 @@ def steps(schedule: Schedule, J: int) -> Array:
     InvalidParameter
         Unless they are J finite positive numbers; it names the first step that is not.
     """
+    as_schedule("schedule", schedule)
     with np.errstate(all="ignore"):  # judged below
-        values = schedule(np.arange(1, J + 1))
+        values = schedule(np.arange(1, as_count("J", J, least=0) + 1))
     values = as_steps("the schedule's values", values)
     if values.size != J:
         raise InvalidParameter(
@@ -129,7 +149,7 @@ def as_schedule(name: str, value: Any) -> Schedule:
     InvalidParameter
         If it cannot be called.
     """
-    if not callable(value):
+    if not callable(value) or isinstance(value, type):
         raise InvalidParameter(
             f"{name} must be a schedule such as Constant(0.1), got {value!r}"
         )

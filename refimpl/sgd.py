@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.arrays import as_array, as_point, as_variance, require_finite
-from refimpl.interfaces import Iterate, Loss
+from refimpl.interfaces import Iterate, Loss, as_losses
 from refimpl.schedules import Constant, Schedule
 
 
@@ -42,7 +42,7 @@ def sgd(losses: Iterable[Loss], x0: Any, *, eta: Schedule | float) -> Iterator[I
     """
     x = as_array("x0", x0, 1)
     schedule: Schedule = eta if callable(eta) else Constant(as_variance("eta", eta))
-    for k, f in enumerate(losses):
+    for k, f in enumerate(as_losses(losses)):
         x = as_point("x0" if k == 0 else "x", x, f.d)
         with np.errstate(over="ignore", invalid="ignore"):  # judged below
             x = x - schedule(k) * f.gradient(x)

@@ -32,13 +32,13 @@ side by side.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_count, as_generator
+from refimpl.arrays import Array, as_choice, as_count, as_generator, as_kind
 from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.interfaces import FlatLaw, Loss, Projection
 from refimpl.laws import GibbsLaw
@@ -265,19 +265,10 @@ class SGLD:
     def __post_init__(self) -> None:
         as_count("J", self.J)
         as_schedule("epsilon", self.epsilon)
-        if self.start not in ("centre", "previous"):
-            raise InvalidParameter(
-                f'start must be "centre" or "previous", got {self.start!r}'
-            )
-        if self.chain not in ("literal", "new-states"):
-            raise InvalidParameter(
-                f'chain must be "literal" or "new-states", got {self.chain!r}'
-            )
+        as_choice("start", self.start, ("centre", "previous"))
+        as_choice("chain", self.chain, get_args(Chain))
         as_reading(self.noise)
-        if self.output not in ("average", "controlled"):
-            raise InvalidParameter(
-                f'output must be "average" or "controlled", got {self.output!r}'
-            )
+        as_choice("output", self.output, get_args(Output))
 
     @property
     def moves(self) -> int:
@@ -358,9 +349,10 @@ class SGLD:
         InvalidParameter
             If it should be the last state of another algorithm's update.
         """
+        as_kind("q", q, GibbsLaw)
         if self.start == "centre" or previous is None:
             return q.x
-        if not isinstance(previous.info, Langevin):
+        if not isinstance(getattr(previous, "info", None), Langevin):
             raise InvalidParameter(
                 'start="previous" needs the last update to be one of SGLD too'
             )

@@ -32,7 +32,7 @@ from typing import Literal
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count, as_generator
+from refimpl.arrays import Array, as_choice, as_count, as_generator, as_kind
 from refimpl.errors import InvalidParameter
 from refimpl.interfaces import Estimator, FlatLaw, Projection, Reducible
 from refimpl.laws import GibbsLaw
@@ -71,10 +71,12 @@ class InSpan:
     output: Literal["literal", "rao-blackwell"] = "literal"
 
     def __post_init__(self) -> None:
-        if self.output not in ("literal", "rao-blackwell"):
+        if not hasattr(self.estimator, "flat_law") or isinstance(self.estimator, type):
             raise InvalidParameter(
-                f'output must be "literal" or "rao-blackwell", got {self.output!r}'
+                "estimator must be SGLD, ImportanceSampling or RobbinsMonro, got "
+                f"{self.estimator!r}"
             )
+        as_choice("output", self.output, ("literal", "rao-blackwell"))
         if getattr(self.estimator, "trace", False):
             raise InvalidParameter(
                 "a run on what the loss sees has no trace in the whole space: "
@@ -99,7 +101,7 @@ class InSpan:
             As the estimator.
         """
         as_generator("rng", rng)
-        reduced = _reduced(q)
+        reduced = _reduced(as_kind("q", q, GibbsLaw))
         start = self.estimator.first_state(q, previous)
         small = self.estimator.run(
             GibbsLaw(reduced.loss, reduced.project(q.x), q.tau),

@@ -39,7 +39,7 @@ def stream(seed: int, purpose: str, *position: int) -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    if purpose not in _KEYS:
+    if not isinstance(purpose, str) or purpose not in _KEYS:
         known = ", ".join(_KEYS)
         raise InvalidParameter(f"no stream is named {purpose!r}; there are {known}")
     if not _is_index(seed) or not all(_is_index(p) for p in position):

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from refimpl.arrays import as_array, as_point, as_variance, require_finite
-from refimpl.interfaces import BestGaussian, Iterate, Loss, Projection
+from refimpl.errors import InvalidParameter
+from refimpl.interfaces import BestGaussian, Iterate, Loss, Projection, as_losses
 from refimpl.laws import GibbsLaw
 from refimpl.schedules import Constant, Schedule
 
@@ -73,13 +74,16 @@ def two_step(
     schedule: Schedule = tau if callable(tau) else Constant(as_variance("tau", tau))
     relaxation = None if eta is None else as_variance("eta", eta)
     previous: Projection | None = None
-    for k, f in enumerate(losses):
+    if not callable(project):
+        raise InvalidParameter(f"project must be step 2, got {project!r}")
+    for k, f in enumerate(as_losses(losses)):
         x = as_point("x0" if k == 0 else "x", x, f.d)
         q = GibbsLaw(f, x, schedule(k))  # step 1
         previous = project(q, rng=rng, previous=previous)  # type: ignore[arg-type]
         if relaxation is None:
             x = previous.x
         else:
-            x = x + (relaxation / q.tau) * (previous.x - x)
+            with np.errstate(over="ignore", invalid="ignore"):  # judged below
+                x = x + (relaxation / q.tau) * (previous.x - x)
         require_finite(x, f"the iterate after update {k}")
         yield Iterate(k + 1, x, previous)

@@ -38,6 +38,7 @@ from refimpl.output_laws import (
     robbins_monro_law,
     sgld_law,
     sgld_stationary_law,
+    sgld_walk,
 )
 from refimpl.robbins_monro import robbins_monro
 from refimpl.schedules import Harmonic, PowerLaw, steps
@@ -97,15 +98,16 @@ def affine(runs: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("chain", ["literal", "new-states"])
+@pytest.mark.parametrize("output", ["average", "controlled"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_algorithm_3_is_the_affine_map(
-    name: str, schedule: str, chain: Any, warm: bool
+    name: str, schedule: str, chain: Any, output: Any, warm: bool
 ) -> None:
     f, epsilon, tau = loss_of(LOSSES[name]), np.array(SCHEDULES[schedule]), 0.75
     d, moves = f.d, epsilon.size - (chain == "literal")
     x, start = centre(f.d), away(f.d) if warm else None
     noise = units(moves, d)
-    output, last = langevin(
+    runs = langevin(
         f,
         x,
         tau,
@@ -113,9 +115,10 @@ def test_algorithm_3_is_the_affine_map(
         iter(np.moveaxis(noise, 1, 0)),
         start=np.tile(x if start is None else start, (len(noise), 1)),
         chain=chain,
+        output=output,
     )
-    law = sgld_law(f, x, tau, epsilon, start=start, chain=chain)
-    mean, covariance = affine(np.hstack([output, last]))
+    law = sgld_law(f, x, tau, epsilon, start=start, chain=chain, output=output)
+    mean, covariance = affine(np.hstack(runs))
     np.testing.assert_allclose(law.output.mean, mean[:d], **CLOSE)
     np.testing.assert_allclose(law.last.mean, mean[d:], **CLOSE)
     np.testing.assert_allclose(law.output.covariance, covariance[:d, :d], **CLOSE)
@@ -181,6 +184,46 @@ def test_the_stationary_law_tends_to_q() -> None:
     np.testing.assert_allclose(
         kept.covariance, exact, rtol=0, atol=epsilon * exact[0, 0]
     )
+
+
+@pytest.mark.parametrize("start", ["centre", "previous"])
+@pytest.mark.parametrize("chain", ["literal", "new-states"])
+@pytest.mark.parametrize("output", ["average", "controlled"])
+@pytest.mark.parametrize("noise", ["variance", "standard-deviation"])
+def test_a_walk_is_one_update_after_the_other(
+    start: Any, chain: Any, output: Any, noise: Any
+) -> None:
+    """Three updates of the core on no loss, on one unit of noise at a time.
+
+    On no loss a run does not depend on where it is: each starts at its own centre.
+    """
+    epsilon, tau, updates = np.array(SCHEDULES["uneven"]), 0.75, 3
+    z = units(updates, epsilon.size - (chain == "literal"), 1)
+    x = last = np.zeros((len(z), 1))
+    wanted = [0.0]
+    for k in range(updates):
+        moved, end = langevin(
+            Constant(0.0, 1),
+            np.zeros(1),
+            tau,
+            epsilon,
+            iter(np.moveaxis(z[:, k], 1, 0)),
+            start=last - x if start == "previous" else np.zeros_like(x),
+            chain=chain,
+            noise_is=noise,
+            output=output,
+        )
+        x, last = x + moved, x + end
+        wanted.append((x**2).sum())
+    how = {"start": start, "chain": chain, "noise": noise, "output": output}
+    found = sgld_walk(tau, epsilon, updates, **how)
+    np.testing.assert_allclose(found, wanted, **CLOSE)
+    if set(how.values()) == {"centre", "literal", "variance", "average"}:
+        assert (sgld_walk(tau, epsilon, updates) == found).all()
+
+
+def test_a_walk_of_no_updates_stays() -> None:
+    assert (sgld_walk(1.0, [0.5], 0) == [0.0]).all()
 
 
 # --- Algorithm 5 ----------------------------------------------------------------------
@@ -528,6 +571,7 @@ def test_one_curvature_costs_one_direction() -> None:
 # --- refusals -------------------------------------------------------------------------
 
 F = Quadratic(1.0, [0.0, 0.0])
+STEEP = Quadratic([0.5, 9.0], [0.0, 0.0])
 X = [1.0, 2.0]
 RESAMPLED = Resampled(
     LeastSquares(P.LEAST_SQUARES_2.A, P.LEAST_SQUARES_2.b), 2, stream(1, "batches")
@@ -564,8 +608,12 @@ def test_a_mixture_has_one_for_algorithm_4_alone() -> None:
         (lambda: sgld_law(F, X, 1.0, 0.5), "epsilon must be a vector"),
         (lambda: sgld_law(F, X, 1.0, [0.5], start=[1.0]), "start must have shape"),
         (lambda: sgld_law(F, X, 1.0, [0.5], chain="both"), "chain must be"),  # type: ignore[arg-type]
+        (lambda: sgld_law(F, X, 1.0, [0.5], output="both"), "output must be"),  # type: ignore[arg-type]
+        (lambda: sgld_walk(1.0, [0.5], 2, start="last"), "start must be"),  # type: ignore[arg-type]
+        (lambda: sgld_walk(1.0, [0.5], -1), "updates must be at least 0"),
         (lambda: sgld_stationary_law(F, X, 1.0, 0.0), "epsilon must be positive"),
         (lambda: sgld_stationary_law(F, X, 1.0, 2.0), "stable where"),
+        (lambda: sgld_stationary_law(STEEP, X, 1.0, 0.5), r"lambda_max \+ 1/tau = 10"),
         (lambda: robbins_monro_law(F, X, 1.0, [-0.5], 1), "a must hold"),
         (lambda: robbins_monro_law(F, X, 1.0, [0.5], 0), "M must be at least 1"),
         (lambda: importance_law(F, X, 1.0, 0), "J must be at least 1"),
@@ -595,6 +643,16 @@ def test_an_unstable_run_is_told_how_to_be_stable() -> None:
         sgld_law(F, X, 1.0, np.full(1000, 50.0))
     with pytest.raises(NonFinite, match="too large"):
         robbins_monro_law(F, X, 1.0, np.full(1000, 50.0), 2)
+
+
+def test_one_part_that_leaves_the_numbers_is_enough() -> None:
+    """After 150 moves by -24 a unit is 10^207, its square no number; where f falls as
+    steeply as phi's exponent rises, nothing is moved but by the noise."""
+    epsilon = np.full(151, 50.0)
+    assert np.isfinite(langevin_response([-1.0], 1.0, epsilon).covariance).all()
+    for curvatures in ([0.0], [0.0, -1.0]):
+        with pytest.raises(NonFinite, match="the steps are too large"):
+            langevin_response(curvatures, 1.0, epsilon)
 
 
 def test_records_are_frozen() -> None:
@@ -690,6 +748,8 @@ def test_the_first_bad_step_is_named() -> None:
 
 
 def test_a_moment_that_overflows_is_refused() -> None:
+    with pytest.raises(NonFinite, match="a moment of Algorithm 4"):  # x - tau g
+        importance_law(Linear([-1.0, 0.0]), [1.7e308, 0.0], 1e308, 5)
     law = importance_law(Linear([1e154, 0.0]), X, 1e-308, 5)
     assert law.log_rho == pytest.approx(1.0)
     steep = ImportanceLaw(1, law.mean, 0.0, law.squares, np.array([1e200, 0.0]))

@@ -11,8 +11,10 @@ import numpy as np
 
 from refimpl.arrays import (
     Array,
+    as_array,
     as_count,
     as_covariance,
+    as_generator,
     as_point,
     as_points,
     as_variance,
@@ -78,19 +80,20 @@ class SpectralQuadratic:
         NotIntegrable
             Unless I + tau H is positive definite.
         """
+        x, tau = as_points("x", x, self.d), as_variance("tau", tau)
         growth = self._growth(tau)
         log_det = np.log1p(tau * self._curvatures).sum()
         if tau * np.abs(self._curvatures).max() <= 1:
             slope = self._rotate(self.gradient(x))
             value = self(x) - 0.5 * tau * (slope * slope / growth).sum(axis=-1)
         else:
-            energies = self._energies(as_points("x", x, self.d))
+            energies = self._energies(x)
             value = self._constant + (energies / growth).sum(axis=-1)
         return np.asarray(value + 0.5 * log_det)[()]
 
     def local_entropy_gradient(self, x: Any, tau: float) -> Array:
         """K grad f, shape (..., d)."""
-        growth = self._growth(tau)
+        x, growth = as_points("x", x, self.d), self._growth(tau)
         return self._rotate_back(self._rotate(self.gradient(x)) / growth)
 
     def local_entropy_hessian(self, x: Any, tau: float) -> Array:
@@ -104,21 +107,25 @@ class SpectralQuadratic:
 
     def posterior_covariance(self, x: Any, tau: float) -> Array:
         """Cov_q X = tau K, shape (..., d, d)."""
-        x = as_points("x", x, self.d)
+        x, tau = as_points("x", x, self.d), as_variance("tau", tau)
         return self._matrix(tau / self._growth(tau), x.shape)
 
     def posterior_sample(
         self, x: Any, tau: float, n: int, rng: np.random.Generator
     ) -> Array:
         """n independent exact draws of q = N(E_q X, tau K), shape (n, d)."""
+        tau = as_variance("tau", tau)
         mean = self.posterior_mean(as_point("x", x, self.d), tau)
-        z = rng.standard_normal((as_count("n", n, least=0), self.d))
+        z = as_generator("rng", rng).standard_normal(
+            (as_count("n", n, least=0), self.d)
+        )
         return mean + self._rotate_back(z * np.sqrt(tau / self._growth(tau)))
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov): f(mean) + tr(H cov) / 2."""
         value = self(as_points("mean", mean, self.d))
-        if np.ndim(cov) == 0:
+        cov = as_array("cov", cov, (0, 2))
+        if cov.ndim == 0:
             trace = as_variance("cov", cov) * self._curvatures.sum()
         else:
             cov = as_covariance("cov", cov, self.d)
@@ -128,17 +135,17 @@ class SpectralQuadratic:
 
     def heat(self, x: Any, tau: float) -> Array:
         """F^H_tau = f + tau tr(H) / 2, shape (...)."""
-        return self.gaussian_mean(x, as_variance("tau", tau))
+        return self.gaussian_mean(as_points("x", x, self.d), as_variance("tau", tau))
 
     def heat_gradient(self, x: Any, tau: float) -> Array:
         """The gradient of f itself: heat moves a quadratic up, not sideways."""
         as_variance("tau", tau)
-        return self.gradient(x)
+        return self.gradient(as_points("x", x, self.d))
 
     def heat_hessian(self, x: Any, tau: float) -> Array:
         """H, shape (..., d, d)."""
         as_variance("tau", tau)
-        return self.hessian(x)
+        return self.hessian(as_points("x", x, self.d))
 
     def heat_proximal_point(self, x: Any, tau: float) -> Array:
         """Step 2 of Algorithm 2; on a quadratic it is that of Algorithm 1."""

@@ -8,6 +8,7 @@ from refimpl.arrays import (
     Array,
     as_count,
     as_covariance,
+    as_generator,
     as_parameters,
     as_point,
     as_points,
@@ -58,17 +59,18 @@ class Linear:
 
     def local_entropy(self, x: Any, tau: float) -> Array:
         """F_tau = f - tau |g|^2 / 2, shape (...)."""
-        return self(x) - 0.5 * as_variance("tau", tau) * (self.g @ self.g)
+        drop = 0.5 * as_variance("tau", tau) * (self.g @ self.g)
+        return self(as_points("x", x, self.d)) - drop
 
     def local_entropy_gradient(self, x: Any, tau: float) -> Array:
         """g, shape (..., d)."""
         as_variance("tau", tau)
-        return self.gradient(x)
+        return self.gradient(as_points("x", x, self.d))
 
     def local_entropy_hessian(self, x: Any, tau: float) -> Array:
         """Zero, shape (..., d, d)."""
         as_variance("tau", tau)
-        return self.hessian(x)
+        return self.hessian(as_points("x", x, self.d))
 
     def posterior_mean(self, x: Any, tau: float) -> Array:
         """E_q X = x - tau g, shape (..., d)."""
@@ -76,28 +78,28 @@ class Linear:
 
     def posterior_covariance(self, x: Any, tau: float) -> Array:
         """Cov_q X = tau I, shape (..., d, d)."""
-        return self.hessian(x) + as_variance("tau", tau) * np.eye(self.d)
+        tau = as_variance("tau", tau)
+        return self.local_entropy_hessian(x, tau) + tau * np.eye(self.d)
 
     def posterior_sample(
         self, x: Any, tau: float, n: int, rng: np.random.Generator
     ) -> Array:
         """n independent exact draws of q, shape (n, d)."""
         mean = self.posterior_mean(as_point("x", x, self.d), tau)
-        z = rng.standard_normal((as_count("n", n, least=0), self.d))
+        z = as_generator("rng", rng).standard_normal(
+            (as_count("n", n, least=0), self.d)
+        )
         return mean + np.sqrt(as_variance("tau", tau)) * z
 
     def gaussian_mean(self, mean: Any, cov: Any) -> Array:
         """The integral of f N(mean, cov), which is f(mean)."""
-        if np.ndim(cov) == 0:
-            as_variance("cov", cov)
-        else:
-            as_covariance("cov", cov, self.d)
-        return self(mean)
+        as_covariance("cov", cov, self.d)
+        return self(as_points("mean", mean, self.d))
 
     def heat(self, x: Any, tau: float) -> Array:
         """F^H_tau = f, shape (...)."""
         as_variance("tau", tau)
-        return self(x)
+        return self(as_points("x", x, self.d))
 
     def heat_gradient(self, x: Any, tau: float) -> Array:
         """g, shape (..., d)."""
@@ -114,6 +116,7 @@ class Linear:
     def log_mean_exp(self, mean: Any, cov: Any) -> float:
         """log of the integral of exp(f) N(mean, cov), always finite."""
         covariance = as_covariance("cov", cov, self.d)
+        mean = as_point("mean", mean, self.d)
         return float(self(mean) + 0.5 * self.g @ covariance @ self.g)
 
 

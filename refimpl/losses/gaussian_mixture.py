@@ -9,11 +9,13 @@ from refimpl.arrays import (
     Array,
     as_array,
     as_count,
+    as_generator,
     as_point,
     as_points,
     as_variance,
     cholesky,
     frozen,
+    require_finite,
 )
 from refimpl.errors import InvalidParameter, NoClosedForm
 from refimpl.losses._components import (
@@ -73,14 +75,14 @@ class GaussianMixture(ComponentLoss):
 
     def posterior_mean(self, x: Any, tau: float) -> Array:
         """E_q X = sum_k r_k mu_k, shape (..., d)."""
-        x = as_points("x", x, self.d)
+        x, tau = as_points("x", x, self.d), as_variance("tau", tau)
         factors = self._widened(tau)
         weights, means = self._posterior_components(x, tau, factors)
         return np.einsum("...k,...ki->...i", weights, means)
 
     def posterior_covariance(self, x: Any, tau: float) -> Array:
         """Cov_q X, within and between the components, shape (..., d, d)."""
-        x = as_points("x", x, self.d)
+        x, tau = as_points("x", x, self.d), as_variance("tau", tau)
         factors = self._widened(tau)
         weights, means = self._posterior_components(x, tau, factors)
         spread = means - np.einsum("...k,...ki->...i", weights, means)[..., None, :]
@@ -93,10 +95,11 @@ class GaussianMixture(ComponentLoss):
         self, x: Any, tau: float, n: int, rng: np.random.Generator
     ) -> Array:
         """n independent exact draws of q, shape (n, d)."""
+        as_generator("rng", rng)
+        x, tau = as_point("x", x, self.d), as_variance("tau", tau)
         factors = self._widened(tau)
-        weights, means = self._posterior_components(
-            as_point("x", x, self.d), tau, factors
-        )
+        weights, means = self._posterior_components(x, tau, factors)
+        require_finite(weights, "the weights of the components of q")
         roots = np.linalg.cholesky(self._posterior_covariances(tau, factors))
         n = as_count("n", n, least=0)
         component = rng.choice(weights.size, size=n, p=weights)

@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_array, as_points, as_rows, frozen
+from refimpl.arrays import (
+    Array,
+    as_array,
+    as_points,
+    as_rows,
+    as_variance,
+    frozen,
+    require_finite,
+)
 from refimpl.errors import InvalidParameter
 from refimpl.losses._spectral import SpectralQuadratic
 from refimpl.losses.reduced import Reduced, row_space
@@ -42,14 +50,17 @@ class LeastSquares(SpectralQuadratic):
                 "each example needs one row and one number"
             )
         left, singular, right = np.linalg.svd(self.A, full_matrices=self.d > self.N)
-        targets = left.T @ self.b
-        misfit = self.b - left @ targets
         unseen = self.d - singular.size
         self._basis = frozen(right.T.copy())
         self._singular = np.pad(singular, (0, unseen))
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            targets = left.T @ self.b
+            misfit = self.b - left @ targets
+            curvatures = self._singular**2 / self.N
+            self._constant = float(misfit @ misfit / (2 * self.N))
         self._targets = np.pad(targets, (0, unseen))
-        self._curvatures = frozen(self._singular**2 / self.N)
-        self._constant = float(misfit @ misfit / (2 * self.N))
+        self._curvatures = frozen(require_finite(curvatures, "a curvature of f"))
+        require_finite(self._constant, "the least value of f")
 
     @property
     def d(self) -> int:
@@ -90,6 +101,7 @@ class LeastSquares(SpectralQuadratic):
 
     def posterior_mean(self, x: Any, tau: float) -> Array:
         """E_q X, the solution of (I + tau A^T A / N) mean = x + tau A^T b / N."""
+        tau = as_variance("tau", tau)
         growth = self._growth(tau)
         u = self._rotate(as_points("x", x, self.d))
         pull = self._singular * self._targets / self.N

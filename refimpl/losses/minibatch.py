@@ -71,7 +71,7 @@ class Resampled:
 
 def _require_batches(f: Any, size: int, rng: Any) -> None:
     as_generator("rng", rng)
-    if not isinstance(f, FiniteSum):
+    if not isinstance(f, FiniteSum) or isinstance(f, type):
         raise InvalidParameter(
             f"minibatches need a finite sum with N and batch(), got {type(f).__name__}"
         )

@@ -14,6 +14,7 @@ from refimpl.arrays import (
     as_scalar,
     as_variance,
     frozen,
+    require_finite,
 )
 from refimpl.errors import InvalidParameter, NoClosedForm, NotIntegrable
 from refimpl.losses._features import FULL_WIDTH
@@ -80,7 +81,7 @@ class Quartic:
 
     def heat(self, x: Any, tau: float) -> Array:
         """F^H_tau, shape (...)."""
-        return self.gaussian_mean(x, as_variance("tau", tau))
+        return self.gaussian_mean(as_points("x", x, self.d), as_variance("tau", tau))
 
     def heat_gradient(self, x: Any, tau: float) -> Array:
         """The gradient of F^H_tau, shape (..., d)."""
@@ -149,13 +150,14 @@ class Quartic:
             c2 = self.c2[i] - self._neighbours()[i] * abs(self.coupling)
             p = np.polynomial.Polynomial(
                 [
-                    0.5 * c2 * tau + 0.75 * self.c4[i] * tau**2,
+                    0.5 * c2 * tau + 0.75 * self.c4[i] * tau * tau,
                     self.c3[i] * tau,
                     0.5 * c2 + 1.5 * self.c4[i] * tau,
                     self.c3[i] / 3,
                     self.c4[i] / 4,
                 ]
             )
+            require_finite(p.coef, "a coefficient of heat's bound")
             total += float(p(_lowest(p)))
         return total
 

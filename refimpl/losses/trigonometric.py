@@ -84,20 +84,24 @@ class Trigonometric:
         """The integral of f N(mean, cov)."""
         cov = as_covariance("cov", cov, self.d)
         spread = np.einsum("ki,ij,kj->k", self.frequency, cov, self.frequency)
+        mean = as_points("mean", mean, self.d)
         waves = self._waves(mean, self.amplitude * np.exp(-0.5 * spread))
         return waves + self.quadratic.gaussian_mean(mean, cov)
 
     def heat(self, x: Any, tau: float) -> Array:
         """F^H_tau, shape (...)."""
+        x = as_points("x", x, self.d)
         return self._waves(x, self._damped(tau)) + self.quadratic.heat(x, tau)
 
     def heat_gradient(self, x: Any, tau: float) -> Array:
         """The gradient of F^H_tau, shape (..., d)."""
+        x = as_points("x", x, self.d)
         waves = self._wave_gradient(x, self._damped(tau))
         return waves + self.quadratic.heat_gradient(x, tau)
 
     def heat_hessian(self, x: Any, tau: float) -> Array:
         """The Hessian of F^H_tau, shape (..., d, d)."""
+        x = as_points("x", x, self.d)
         waves = self._wave_hessian(x, self._damped(tau))
         return waves + self.quadratic.heat_hessian(x, tau)
 
