@@ -162,7 +162,7 @@ def test_each_mistake_fails_what_promises_to_catch_it(mistake: Any) -> None:
 
 
 def test_the_catalogue_has_its_letter() -> None:
-    assert [m.id for m in MULTISCALE] == [f"L{k:02d}" for k in range(1, 46)]
+    assert [m.id for m in MULTISCALE] == [f"L{k:02d}" for k in range(1, 48)]
     assert [m.id for m in METROPOLIS] == [f"L{k}" for k in range(27, 46)]
     assert all(CATALOGUE[m.id] is m for m in MULTISCALE)
     assert [name for name in CATALOGUE if name.startswith("L")] == [
@@ -209,6 +209,63 @@ def test_energies_where_there_is_no_mass_are_not_looked_at() -> None:
     assert V[1].tolist() == [1.5, 0.0]
     with pytest.raises(NotFinite):
         asked("multiscale_energies", [0.5, [np.inf, 1.5]], half, half, (1, 2))
+
+
+def test_what_may_be_infinite() -> None:
+    """J, and V_k where nothing below is finite; above alone, and nothing else."""
+    walls, half = np.array([[np.inf, np.inf], [0.0, 1.0]]), np.full((2, 2), 0.25)
+    given = (walls, half, (1, 2))
+    V = asked("multiscale_energies", [0.5, [np.inf, 1.5]], *given)
+    assert V[1].tolist() == [np.inf, 1.5]
+    assert asked("multiscale_objective", np.inf, half, *given) == np.inf
+    for V_1 in ([1.5, np.inf], [-np.inf, 1.5], [np.nan, 1.5]):
+        with pytest.raises(NotFinite):
+            asked("multiscale_energies", [0.5, V_1], *given)
+    for J in (-np.inf, np.nan):
+        with pytest.raises(NotFinite):
+            asked("multiscale_objective", J, half, *given)
+    with pytest.raises(NotFinite):
+        asked("multiscale_law", np.full((2, 2), np.inf), *given)
+
+
+class Careless(Levels):
+    """Right where all is finite; what is infinite it takes for a large number."""
+
+    def multiscale_objective(self, P_: Any, f: Any, Q: Any, lam: Any) -> float:
+        Q = np.where(np.asarray(Q) > 0, Q, 1e-300)
+        return super().multiscale_objective(P_, np.nan_to_num(f), Q, lam)
+
+    def multiscale_energies(self, f: Any, Q: Any, lam: Any) -> Any:
+        return super().multiscale_energies(np.nan_to_num(f, posinf=100.0), Q, lam)
+
+
+@pytest.mark.parametrize("name", ["MS-04", "MS-05", "MS-06"])
+def test_what_is_infinite_is_asked_for(name: str) -> None:
+    outcome = run_check(BY_ID[name], Witness(Careless()))
+    assert outcome.verdict is Verdict.FAIL
+    assert {"infinite", "without"} & set(outcome.first_at.label.split())
+
+
+class Convex(Levels):
+    """Right for convex energies; the others it refuses."""
+
+    def multiscale_gaussian(self, loss: Any, *given: Any) -> Any:
+        if loss.kind == "quadratic" and np.linalg.eigvalsh(loss.H)[0] < 0:
+            raise ValueError("the energy is not convex")
+        return super().multiscale_gaussian(loss, *given)
+
+
+def test_an_indefinite_energy_is_asked_for() -> None:
+    outcome = run_check(BY_ID["MS-13"], Witness(Convex()))
+    assert outcome.verdict is Verdict.FAIL
+    assert "not convex" in outcome.message
+    signs = [
+        np.linalg.eigvalsh(case.loss.H)
+        for case in BY_ID["MS-13"].cases
+        if case.label.startswith("indefinite")
+    ]
+    assert len(signs) == 2
+    assert all(v[0] < -0.5 < 0.5 < v[-1] for v in signs)
 
 
 def test_a_law_has_the_shape_of_its_table() -> None:

@@ -394,6 +394,65 @@ def test_the_ratio_of_partition_functions_is_a_mean() -> None:
     assert abs(float(mean - expected)) < AGREE
 
 
+@pytest.mark.parametrize("lam", [(1, 0.5, 0.2), (0.2, 0.5, 1)], ids=str)
+def test_ratios_with_exact_means_are_those_of_partition_functions(lam: Any) -> None:
+    """The recursion that runs are made by, on D2: exponents, reference and prefixes."""
+    f, Q = kit._d2()
+    model = sampling.Finite(CTX, f, Q, lam, kit.moves("D2", f.shape))
+    laws, Z = ms.tilted(CTX, f, Q, lam), ms.nested(CTX, f, Q, lam)
+    for w, v in product(product(range(3), range(2)), range(3)):
+        for state, hat in (((w[0],), (v,)), (w, (w[0], v % 2)), (w, (v, w[1]))):
+            if state[:-1] != hat[:-1]:
+                continue  # a move of one level
+            k = len(hat)
+            found = sampling.mean_ratio(model, laws, list(hat), list(state))
+            assert abs(found - CTX.log(Z[k][hat] / Z[k][state])) < AGREE
+
+
+@pytest.mark.parametrize("slip", ["_theta", "log_prior"])
+def test_a_slip_in_the_ratios_is_refused(slip: str, monkeypatch: Any) -> None:
+    p = kit.walk("ratios", (3, 2, 3), (1.5, 0.625, 0.25), (2, 2), 3)
+    kit._confirm_ratios(p)
+    of: Any = sampling._Run if slip == "_theta" else sampling.Finite
+    monkeypatch.setattr(of, slip, lambda self, given: CTX.number(0.5))
+    with pytest.raises(AssertionError, match="two routes"):
+        kit.table_replays(p, 1)
+
+
+def test_walls_are_infinite_energies() -> None:
+    """J grows without bound where a law has mass behind them, and nothing else moves.
+
+    Where the reference has none, it grows by lambda_d P(outside) log(1/e) with a share
+    e of the reference spread out.
+    """
+    p = kit.on_table("walls", [[0.5, np.inf], [0.25, 1]], [[0.25] * 2] * 2, (1.5, 0.5))
+    f, Q, lam = kit.tables(p)
+    V, law = kit.solved(p).energies, kit.solved(p).law.value
+    assert law[0, 1] == 0
+    open_ = np.array([[0.5, 0], [0.25, 1]])  # by the cells that are left
+    weight = np.array([[1, 0], [1, 1]]) * np.exp(-open_ / 0.5) / 2
+    Z = weight.sum(axis=1) ** (0.5 / 1.5)
+    assert abs(float(V[0].value.item()) + 1.5 * np.log(Z.mean())) < 1e-15
+    assert ms.opened(np.array([ms.WALL - 1, 2.0])).tolist() == [np.inf, 2.0]
+    for P_, infinite in (
+        ([[0.5, 0], [0.5, 0]], False),
+        ([[0, 2.0**-20], [1, 0]], True),
+    ):
+        assert ms.outside(P_, f, Q) is infinite
+        assert (float(ms.objective(CTX, P_, ms.walled(f), Q, lam)) > 0.9) is infinite
+    P_, Q, spread = (
+        np.array([[0.5, 0.25], [0.25, 0]]),
+        np.eye(2) / 2,
+        np.full((2, 2), 0.25),
+    )
+    assert ms.outside(P_, open_, Q)
+    found = [
+        ms.objective(CTX, P_, open_, (1 - e) * Q + e * spread, lam)
+        for e in (2.0**-40, 2.0**-41)
+    ]
+    assert abs(float(found[1] - found[0]) - 0.5 * 0.5 * np.log(2)) < 1e-10
+
+
 @pytest.mark.parametrize(
     ("inner", "expected"),
     [((), [1]), ((4,), [1, 4]), ((2, 3), [1, 2, 12]), ((1, 2, 2), [1, 1, 4, 16])],

@@ -34,8 +34,16 @@ from refimpl.experiments.multilevel import (
 from refimpl.experiments.multilevel_bias import (
     COLD,
     FAMILIES,
+    FOLLOWED,
+    GROUPS,
     INNER_STEPS,
+    LONGER,
+    M1,
+    PATHS,
+    SEED,
+    WARM,
     Family,
+    jackknife,
     variation,
 )
 from refimpl.experiments.multilevel_bias import records as bias_records
@@ -50,6 +58,7 @@ from refimpl.experiments.multilevel_reproduction import (
     timings,
 )
 from refimpl.experiments.records import read as read_records
+from refimpl.multiscale.finite import gibbs
 from refimpl.multiscale.metropolis import MultilevelMetropolis, Random
 from refimpl.multiscale.temperatures import Temperatures
 from refimpl.network import DenseLoss
@@ -472,13 +481,15 @@ def test_the_command_of_the_bias(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")
-    short = lambda family: bias_records(family, (1, 5))  # noqa: E731
+    short = lambda family: bias_records(family, (1, 5), (12,))  # noqa: E731
     monkeypatch.setattr(command.multilevel_bias, "records", short)
     assert main(["reproduce", "multilevel-bias", "--out", "here"]) == 0
     names = ["here/multilevel-bias.jsonl", "here/multilevel-bias.svg"]
     assert capsys.readouterr().out.split() == names
     found = read_records(folder / names[0])
-    assert len(found) == 2 * len(FAMILIES)
+    assert len(found) == 2 * len(FAMILIES) + 1
+    (estimated,) = (one for one in found if one.repetitions)
+    assert (estimated.setting["inner_steps"], estimated.seed) == (12, SEED)
     cold = next(one for one in found if one.setting["lambda_1"] == COLD[0])
     assert cold.measured["variation"] == pytest.approx(0.193115, abs=5e-7)
 
@@ -486,6 +497,22 @@ def test_the_command_of_the_bias(
 def test_variation() -> None:
     assert variation(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == 1.0
     assert Family(COLD, "warm").label == "lambda = (0.3, 0.1), warm"
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    x = np.random.default_rng(3).random(12)
+    others = [float(np.delete(x, k).mean()) for k in range(12)]
+    assert jackknife(others) == pytest.approx(x.std(ddof=1) / np.sqrt(12), rel=1e-12)
+
+
+def test_an_estimate_is_as_near_as_it_says() -> None:
+    """Within 8 standard errors by the jackknife, Student's t: 1e-9 for each of four."""
+    exact, estimated = bias_records(FOLLOWED, (40,), (40,))
+    assert estimated.repetitions == PATHS
+    for name, value in exact.measured.items():
+        error = estimated.measured[f"{name}_error"]
+        assert abs(estimated.measured[name] - value) < 8 * error
+        assert 0 < error < 0.05
 
 
 # --- MNIST itself
@@ -529,14 +556,10 @@ def page() -> str:
 @compiled_only
 def test_the_bias_s_records_are_what_is_computed() -> None:
     """All short inner loops; and the page's table, to the digits shown."""
-    every = read_records(RECORDS / "multilevel-bias.jsonl")
-    assert len(every) == len(FAMILIES) * len(INNER_STEPS)
-    kept = {
-        (one.experiment, one.setting["lambda_1"], one.setting["inner_steps"]): one
-        for one in every
-    }
+    kept = kept_bias()
+    assert len(kept) == len(FAMILIES) * len(INNER_STEPS) + len(LONGER)
     for family in FAMILIES:
-        for one in bias_records(family, (1, 10, 100)):
+        for one in bias_records(family, (1, 10, 100), ()):
             key = (family.inner, family.temperatures[0], one.setting["inner_steps"])
             for name, value in one.measured.items():
                 assert kept[key].measured[name] == pytest.approx(value, rel=1e-9)
@@ -547,6 +570,102 @@ def test_the_bias_s_records_are_what_is_computed() -> None:
         ]
         after = f"{kept['warm', 1.5, T].measured['after']:.6f}"
         assert f"| {T} | {' | '.join(cells)} | {after} |" in page()
+    for T in LONGER:
+        one = kept["warm", 0.3, T]
+        assert (one.repetitions, one.seed) == (PATHS, SEED)
+        found, error = (one.measured[name] for name in ("variation", "variation_error"))
+        assert f"| {T:,} | | | {found:.4f} ± {error:.4f} | |" in page()
+    said = re.sub(r"\s+", " ", page())
+    assert f"{PATHS:,} paths of the inner chain" in said
+    assert f"with seed {SEED} and standard errors" in said
+    assert f"over {GROUPS} groups" in said
+
+
+def kept_bias() -> dict[Any, Any]:
+    return {
+        (one.experiment, one.setting["lambda_1"], one.setting["inner_steps"]): one
+        for one in read_records(RECORDS / "multilevel-bias.jsonl")
+    }
+
+
+def bias_of(lambda_1: float, inner: str = "warm", what: str = "variation") -> Any:
+    """What the records have of one family, by T'."""
+    return {
+        T: one.measured[what]
+        for (kind, first, T), one in kept_bias().items()
+        if (kind, first) == (inner, lambda_1)
+    }
+
+
+@pytest.mark.slow
+@compiled_only
+def test_the_long_records_are_what_the_seed_makes() -> None:
+    for one in bias_records(FOLLOWED, (1,), LONGER):
+        kept = kept_bias()["warm", COLD[0], one.setting["inner_steps"]]
+        assert one.measured == pytest.approx(kept.measured, rel=1e-9)
+
+
+def is_better_recorded(
+    before: Any, after: Any, worse_with_every_step: bool = False
+) -> None:
+    """The laws recorded before and after the outer decision, by T'."""
+    assert (
+        "Take what is recorded.** It is nearer to $P^*$ than the pair after" in page()
+    )
+    for T, distance in before.items():
+        assert distance < after[T]
+    if worse_with_every_step:
+        said = re.sub(r"\s+", " ", page())
+        assert "at the two warmer pairs of temperatures gets worse with every" in said
+        assert (np.diff(list(after.values())) > 0).all()
+
+
+@pytest.mark.parametrize("first", [1.5, 0.75, 0.3])
+@compiled_only
+def test_which_pair_is_nearer(first: float) -> None:
+    """By enumeration for every T' up to 60, and in all records."""
+    warm = first > COLD[0]
+    every = list(
+        bias_records(Family((first, first / 3), "warm"), tuple(range(1, 61)), ())
+    )
+    before, after = (
+        {one.setting["inner_steps"]: one.measured[name] for one in every}
+        for name in ("variation", "after")
+    )
+    assert len(before) == 60
+    is_better_recorded(before, after, worse_with_every_step=warm)
+    is_better_recorded(bias_of(first), bias_of(first, what="after"), warm)
+
+
+def test_what_the_page_says_of_more_inner_steps() -> None:
+    text = re.sub(r"\s+", " ", page())
+    hot, cool, cold = (bias_of(first) for first in (1.5, 0.75, 0.3))
+    tail = np.array([T * distance for T, distance in hot.items() if T >= 20])
+    assert "the error falls like $0.2/T'$" in text
+    assert ((tail > 0.1) & (tail < 0.22)).all()
+    assert "ten inner steps leave about 1 %" in text
+    assert 0.01 < hot[10] < 0.015
+    ninths, (coarse, fine) = np.full((3, 3), 1 / 9), WARM
+    law = gibbs(M1, ninths, Temperatures((coarse, fine)))
+    away = 100 * variation(gibbs(M1, ninths, Temperatures((fine, fine))), law)
+    assert f"law at $\\lambda_2$ is {away:.1f} % away" in text
+    assert "thirty inner steps are three times as far off as five" in text
+    assert 3 < cool[30] / cool[5] < 3.5
+    assert "eight hundred are more than three times as far off as one hundred" in text
+    assert 3 < cold[800] / cold[100] < 4
+    most = max(
+        float(M1[v, j] - M1[w, j]) for w in range(3) for v in range(3) for j in range(3)
+    )
+    weights = [np.exp(most / level) for level in (0.5, 0.25, 0.1)]
+    assert "13, 180 and $4 \\cdot 10^5$ in the three columns" in text
+    assert np.allclose(weights, [13, 180, 4e5], rtol=0.11)
+    assert f"it is {cold[5000]:.2f} at 5,000, larger than with a single inner" in text
+    assert cold[5000] > cold[1]
+    assert "at 30,000 still nearly as large as with that" in text
+    assert 0.9 < cold[30_000] / cold[1] < 1
+    chain = bias_of(0.3, "equilibrium")
+    assert "up to $T' = 100$ the carried $w_2$ is the better start" in text
+    assert all(cold[T] < chain[T] for T in INNER_STEPS if T <= 100)
 
 
 @cache

@@ -6,7 +6,7 @@ Every statistical bound is exact or derived, and says how often it would alarm i
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,16 @@ from refimpl.multiscale.metropolis import Curried
 from refimpl.multiscale.references import Flat, Independent, Table
 from refimpl.multiscale.temperatures import Temperatures
 
-ALARM = 1e-7
+ALARM, MISS = 1e-7, 1e-3
 
 I, J, K = np.indices((3, 2, 4))
 D2 = ((7 * I + 3 * J + 5 * K + I * J * K) % 11) / 4
 Q2 = 1.0 + (2 * I + J + 3 * K) % 5
 Q2 /= Q2.sum()
 FALLING, RISING, LEVEL = (1, 0.5, 0.2), (0.2, 0.5, 1), (0.5, 0.5, 0.5)
-#: Samples for each, of about as many leaves.
-SAMPLES = {FALLING: 4000, RISING: 500, LEVEL: 8000, (0.3, 1.0, 0.4): 2000}
+#: Samples for each: as many as it takes to miss coins whose exponents are half or twice
+#: what they should be with probability MISS at most, see below.
+SAMPLES = {FALLING: 5000, RISING: 850, LEVEL: 1600, (0.3, 1.0, 0.4): 700}
 
 
 def of_table(f: np.ndarray) -> Callable[..., float]:
@@ -49,21 +50,49 @@ def of_table(f: np.ndarray) -> Callable[..., float]:
     return energy
 
 
-def drawn(levels: Any, f: np.ndarray, Q: np.ndarray, n: int, seed: int) -> Any:
-    sample, energy = Coins(Temperatures(levels), Table(Q)), of_table(f)
+def drawn(
+    levels: Any, f: np.ndarray, Q: np.ndarray, n: int, seed: int, bound: float = 0.0
+) -> Any:
+    sample, energy = Coins(Temperatures(levels), Table(Q), bound), of_table(f)
     rng = np.random.default_rng(seed)
     every = [sample(energy, rng=rng) for _ in range(n)]
     return np.array([one.w for one in every]), sum(one.leaves for one in every)
 
 
 def fits(states: np.ndarray, law: np.ndarray) -> bool:
-    """Chi-square by its exact parts: every cell's count has binomial tails."""
+    """Chi-square by its exact parts: every cell's count has binomial tails.
+
+    Samples of the law fail with probability ALARM at most.
+    """
     counts = np.zeros(law.shape, int)
     np.add.at(counts, tuple(states.T), 1)
-    n, level = len(states), ALARM / (2 * law.size)
-    below = stats.binom.cdf(counts, n, law)
-    above = stats.binom.sf(counts - 1, n, law)
-    return bool((np.minimum(below, above) >= level).all())
+    least, most = ends(len(states), law)
+    return bool(((least <= counts) & (counts <= most)).all())
+
+
+def ends(n: int, law: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Between which counts each cell of n samples may be."""
+    level = ALARM / (2 * law.size)
+    least, most = stats.binom.ppf(level, n, law), stats.binom.isf(level, n, law)
+    # of integers k: P(at most k) and P(at least k) not below the level
+    assert (stats.binom.cdf(least, n, law) >= level).all()
+    most += stats.binom.sf(most, n, law) >= level
+    return least, most
+
+
+def missed(n: int, law: np.ndarray, other: np.ndarray) -> float:
+    """How likely n samples of another law pass: at most as likely as any one cell."""
+    least, most = ends(n, law)
+    passes = stats.binom.cdf(most, n, other) - stats.binom.cdf(least - 1, n, other)
+    return float(passes.min())
+
+
+def with_exponents(factor: float, levels: Any) -> np.ndarray:
+    """The law of coins whose theta_k are a factor off; the coldest level is right."""
+    off = list(levels[-1:])
+    for above, below in reversed(list(pairwise(levels))):
+        off.insert(0, off[0] / (factor * below / above))
+    return gibbs(D2, Q2, Temperatures(tuple(off)))
 
 
 def leaves_within(
@@ -86,7 +115,7 @@ def leaves_within(
 
 @pytest.mark.parametrize("levels", SAMPLES, ids=str)
 def test_the_samples_and_their_price(levels: Any) -> None:
-    """False alarms: 1e-7 for the law, 1e-7 for the price."""
+    """False alarms: 1e-7 for the law, 1e-7 for the price; see below what is missed."""
     n, target = SAMPLES[levels], gibbs(D2, Q2, Temperatures(levels))
     states, leaves = drawn(levels, D2, Q2, n, 21)
     assert fits(states, target)
@@ -95,6 +124,21 @@ def test_the_samples_and_their_price(levels: Any) -> None:
     assert low < n * mean < high
     assert (high - low) / (n * mean) < 0.6
     assert low <= leaves <= high
+
+
+@pytest.mark.parametrize("levels", SAMPLES, ids=str)
+def test_the_power_of_the_test_of_the_law(levels: Any) -> None:
+    """Exponents half or twice as large are missed with probability 1e-3 at most.
+
+    By exact binomial tails of single cells; half of the samples would not do.
+    """
+    target = gibbs(D2, Q2, Temperatures(levels))
+    others = [with_exponents(factor, levels) for factor in (0.5, 2.0)]
+    np.testing.assert_allclose(with_exponents(1.0, levels), target, rtol=1e-12)
+    for n, enough in ((SAMPLES[levels], True), (SAMPLES[levels] // 2, False)):
+        worst = max(missed(n, target, other) for other in others)
+        assert (worst <= MISS) is enough
+    assert missed(SAMPLES[levels], target, target) > 0.99  # of a single cell
 
 
 def test_the_test_of_the_law_sees_other_temperatures() -> None:
@@ -181,18 +225,35 @@ def test_how_theta_is_split(theta: float, wanted: tuple[int, float]) -> None:
 
 
 def test_a_lower_bound_changes_the_price_alone() -> None:
-    """f - 1 with its bound is f; with a lower one a sample costs more."""
+    """f - 1 with its bound is f, draw for draw; a lower one buys the same law dearer.
+
+    Temperatures that are equal, and that rise and fall.  False alarms: 1e-7 each for
+    law and price.  What they miss: exponents half or twice as large with probability
+    1e-3 at most, as above; the price of the infimum is outside of the bounds.
+    """
+    for levels, gap in ((LEVEL, 0.5), ((0.3, 1.0, 0.4), 0.125)):
+        t, n = Temperatures(levels), SAMPLES[levels]
+        target, dearer = gibbs(D2, Q2, t), mean_leaves(D2 + gap, Q2, t)
+        np.testing.assert_allclose(gibbs(D2 + gap, Q2, t), target, rtol=1e-12)
+        states, leaves = drawn(levels, D2, Q2, n, 27, bound=-gap)
+        assert fits(states, target)
+        low, high = leaves_within(D2 + gap, Q2, levels, n)
+        assert n * mean_leaves(D2, Q2, t) < low < n * dearer < high
+        assert low <= leaves <= high
+    for levels in (LEVEL, FALLING, (2.0, 1.5, 0.25)):  # as `Coins` says
+        t = Temperatures(levels)
+        factor = mean_leaves(D2 + 0.25, Q2, t) / mean_leaves(D2, Q2, t)
+        assert factor == pytest.approx(np.exp(0.25 / levels[-1]), rel=1e-12)
     t, Q = Temperatures((1.0, 0.5)), Table(np.full((2, 2), 0.25))
     f = np.array([[0.0, 1.0], [2.0, 0.0]])
-    one, same, dear = (
+    one, same = (
         [
             Coins(t, Q, bound)(of_table(f + shift), rng=np.random.default_rng(seed))
             for seed in range(200)
         ]
-        for shift, bound in ((0, 0.0), (-1, -1.0), (0, -2.0))
+        for shift, bound in ((0, 0.0), (-1, -1.0))
     )
     assert one == same
-    assert sum(x.leaves for x in dear) > 2 * sum(x.leaves for x in one)
 
 
 def test_levels_of_numbers() -> None:

@@ -746,3 +746,22 @@ def test_no_input_is_changed() -> None:
     V[-1][...] = 0.0  # what is returned is the caller's own
     for now, then in zip((f, Q, P), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("levels", [(1.5, 0.5), (3e-6, 1e-6), (0.4, 2.0)], ids=str)
+def test_energies_near_the_largest_number(levels: tuple[float, float]) -> None:
+    """Their differences overflow: a power of two away nothing does, and it is the same.
+
+    At 1e-6, on this scale far below the rounding of f, the least energy takes all.
+    """
+    f, scale = M1 - 0.7, 2.0**1023
+    f = f / np.abs(f).max() * (2 - 2.0**-20)
+    cold = levels[1] == 1e-6
+    near = Temperatures(levels if cold else [0.25 * scale * v for v in levels])
+    far = Temperatures([v / scale for v in levels] if cold else 0.25 * np.array(levels))
+    for route in (finite.gibbs, finite.by_tilting):
+        found, wanted = route(scale * f, NINTH, near), route(f, NINTH, far)
+        np.testing.assert_array_equal(found, wanted)
+        assert not cold or found.max() == 1.0
+    V, W = (finite.free_energy(s * f, NINTH, t) for s, t in ((scale, near), (1, far)))
+    assert scale * W == pytest.approx(V, rel=1e-15)

@@ -440,7 +440,7 @@ WELLS_2 = loss_of(P.WELLS_2)
         (lambda: N2([np.inf]), InvalidParameter, "finite"),
         (lambda: N2.gradient([0.5], "both"), InvalidParameter, "form must be"),  # type: ignore[arg-type]
         (lambda: N2.energy(3), InvalidParameter, "no V_3"),
-        (lambda: N2.energy(-1), InvalidParameter, "no V_-1"),
+        (lambda: N2.energy(-1), InvalidParameter, "k must be at least 0"),
         (
             lambda: LocalEntropies(WELLS_2, (0.3, 0.5), T2)([0.0, 0.0]),
             NoClosedForm,

@@ -238,7 +238,7 @@ def law_at(method: TwoLevelEnumeration, start: tuple[int, int], T: int, inner: i
     law = method.law(inner)
     after = (after @ np.linalg.matrix_power(law.transition, T - 1)).reshape(n1, n2)
     moved = [
-        after[w] @ np.linalg.matrix_power(method._inner_kernel(w), inner)
+        after[w] @ np.linalg.matrix_power(np.exp(method._log_inner_kernel(w)), inner)
         for w in range(n1)
     ]
     return np.array(moved)
@@ -499,6 +499,49 @@ def test_cold_and_huge_energies_stay_finite() -> None:
     cold = TableMetropolis(f, Q, Temperatures((3e-6, 1e-6)), others, (5,))
     found = cold((0, 1), 200, rng=np.random.default_rng(1))
     assert found.last[0, 0] == found.last[0, 1]  # where no single move leads down
+
+
+@pytest.mark.parametrize("face", ["compiled", "plain"])
+@pytest.mark.parametrize("cold", [1e-6, 1e307], ids=["overflow", "fit"])
+def test_energies_near_the_largest_number(
+    cold: float, face: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their differences overflow, and over a small temperature: without a warning.
+
+    Scaled down they are the same problem, where nothing does.
+    """
+    if face == "plain":
+        for name in ("propose_kernel", "outer_step_kernel", "run_kernel"):
+            kernel = getattr(metropolis, name)
+            monkeypatch.setattr(metropolis, name, getattr(kernel, "py_func", kernel))
+    f, Q, proposals = table((3, 2, 3), 4)
+    f = f - f.mean()
+    f = f / np.abs(f).max() * 1.7e308
+    levels, u = np.array([1.5, 2.0, 0.5]) * cold, None
+    found = []
+    for s in (1.0, 2.0**-1000):
+        method = TableMetropolis(s * f, Q, Temperatures(s * levels), proposals, (2, 3))
+        if u is None:
+            u = np.random.default_rng(8).random((3, 8, method.uniforms_per_step))
+        found.append(method.replay((1, 0, 1), u))
+    assert (found[0].states == found[1].states).all()
+    assert (found[0].accepted == found[1].accepted).all()
+    assert (found[0].accepted.sum(axis=0) > 0).all()
+
+
+def test_huge_energies_decide_at_once() -> None:
+    """Infinite log ratios: up is never taken, down always, and shares are equal."""
+    method = MultilevelMetropolis(Temperatures((3e-6, 1e-6)), (1.0, 1.0), (4,))
+
+    def f(a: np.ndarray, b: np.ndarray) -> float:
+        return 1.7e308 * float(np.tanh(a) + 0 * b)
+
+    run = list(method(f, [3.0, 0.0], 40, rng=np.random.default_rng(2)))
+    for visit in run:
+        assert abs(visit.log_ratio) > 1e300
+        assert visit.accepted == (int(visit.log_ratio > 0), 4)
+        assert visit.share == 0.25
+    assert {np.inf, -np.inf} <= {visit.log_ratio for visit in run}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -78,6 +78,9 @@ PARTS = {
 }
 INTEGERS = ("indices", "records")
 
+#: Methods whose true answer may be +inf.
+UNBOUNDED = ("multiscale_objective",)
+
 Shape = tuple[int | tuple[int, ...] | None, ...]  # one of several lengths; None: any
 
 
@@ -303,8 +306,12 @@ def answer(name: str, result: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _energies(name: str, result: Any, values: Mapping[str, Any]) -> list[Any]:
-    """The tables V_0, ..., V_{d-1}, 0 where the reference has no mass."""
+    """The tables V_0, ..., V_{d-1}, 0 where the reference has no mass.
+
+    They may be +inf where all mass is at infinite energies.
+    """
     Q = values["reference"]
+    open_ = np.where(np.isinf(values["energies"]), 0.0, Q)
     try:
         tables = list(result)
     except TypeError:
@@ -313,8 +320,8 @@ def _energies(name: str, result: Any, values: Mapping[str, Any]) -> list[Any]:
         raise SubjectFault(f"{name} returned {_said(result)}, expected {Q.ndim} tables")
     found = []
     for k, table in enumerate(tables):
-        mass = Q.sum(axis=tuple(range(k, Q.ndim)))
-        where = {"mass": np.asarray(mass)}
+        mass, left = (of.sum(axis=tuple(range(k, Q.ndim))) for of in (Q, open_))
+        where = {"mass": np.asarray(mass), "infinite": np.asarray(left == 0)}
         found.append(_in_form(f"{name} (V_{k})", "masked table", table, where))
     return found
 
@@ -345,7 +352,7 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
     if kind == "scalar":
         if array.size != 1:
             raise SubjectFault(f"{name} returned shape {array.shape}, expected a float")
-        return _finite(name, float(array.item()))
+        return _finite(name, float(array.item()), name in UNBOUNDED)
     if not _fits(array.shape, shape):
         wanted = str(shape).replace("None", "K + 1")
         raise SubjectFault(f"{name} returned shape {array.shape}, expected {wanted}")
@@ -355,7 +362,8 @@ def _in_form(name: str, kind: str, result: Any, values: Mapping[str, Any]) -> An
         return np.array(array, dtype=np.int64)
     if kind == "masked table":  # nothing is defined where there is no mass
         array = np.where(values["mass"] > 0, array, 0.0)
-    return _finite(name, np.array(array, dtype=np.float64))
+    array = np.array(array, dtype=np.float64)
+    return _finite(name, array, values.get("infinite", False))
 
 
 def _require_within(name: str, states: Any, shape: tuple[int, ...]) -> None:
@@ -363,9 +371,9 @@ def _require_within(name: str, states: Any, shape: tuple[int, ...]) -> None:
         raise SubjectFault(f"{name} returned a state that a table {shape} has not")
 
 
-def _finite(name: str, value: Any) -> Any:
-    """The answer, unless it is infinite or NaN: no true answer is."""
-    if np.isfinite(value).all():
+def _finite(name: str, value: Any, infinite: Any = False) -> Any:
+    """The answer, unless it is infinite or NaN: no true answer is, but +inf may be."""
+    if (np.isfinite(value) | (np.equal(value, np.inf) & infinite)).all():
         return value
     raise NotFinite(f"{name} returned {_said(value)}, which is not finite")
 

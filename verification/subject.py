@@ -271,7 +271,8 @@ class Subject(Protocol):
 
         `energies` f and `reference` Q, a law, have one axis for each of d levels,
         `temperatures` holds λ_1…λ_d, of any order.  V_d = f and V_{k−1}(w_<k) =
-        −λ_k log Σ Q_k(w_k|w_<k) exp(−V_k(w_≤k)/λ_k): V_k has k axes.
+        −λ_k log Σ Q_k(w_k|w_<k) exp(−V_k(w_≤k)/λ_k): V_k has k axes.  f may be +inf,
+        and so is V_k where nothing below is finite.
         """
         ...
 
@@ -284,7 +285,7 @@ class Subject(Protocol):
     def multiscale_objective(
         self, law: Array, energies: Array, reference: Array, temperatures: Array
     ) -> float:
-        """J(P) = E_P f + Σ_k λ_k E_P KL(P_k(·|w_<k) ‖ Q_k(·|w_<k))."""
+        """J(P) = E_P f + Σ_k λ_k E_P KL(P_k(·|w_<k) ‖ Q_k(·|w_<k)), or +inf."""
         ...
 
     def chained_local_entropy(

@@ -19,10 +19,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count, as_variance
+from refimpl.arrays import Array, as_count, as_list, as_scalar, as_variance
 from refimpl.errors import InvalidParameter
 from refimpl.experiments.data import CLASSES, Data
 from refimpl.experiments.multilevel_network import DeviationNetwork, published_pixels
+from refimpl.experiments.records import as_fields
 from refimpl.experiments.settings import INPUTS, DataName
 from refimpl.experiments.stored import StoredSetting, require_known, training_of
 from refimpl.experiments.training import State
@@ -118,11 +119,13 @@ class MultilevelSetting(StoredSetting):
             as_count(name, getattr(self, name))
         as_count("seed", self.seed, 0)
         if self.index is not None:
-            object.__setattr__(self, "index", tuple(map(float, self.index)))
-            assert self.index is not None
-            Temperatures.from_index(self.index)
+            sigma = as_list("index", self.index)
+            index = tuple(as_scalar("each of index", one) for one in sigma)
+            object.__setattr__(self, "index", index)
+            Temperatures.from_index(index)
         if self.scales is not None:
-            found = tuple(as_variance("each of scales", one) for one in self.scales)
+            scales = as_list("scales", self.scales)
+            found = tuple(as_variance("each of scales", one) for one in scales)
             object.__setattr__(self, "scales", found)
         if self.batch is not None:
             if as_count("batch", self.batch) > self.images:
@@ -238,8 +241,7 @@ class Seen:
     @classmethod
     def of_record(cls, values: dict[str, Any]) -> "Seen":
         """From a line of a record."""
-        lists = {name: tuple(values[name]) for name in ("norms", "tried", "accepted")}
-        return cls(**{**values, **lists})
+        return cls(**as_fields(cls, values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,8 @@ class Coins:
                 "reference must be a law with draw(k, above, rng), got "
                 f"{type(self.reference).__name__}"
             )
-        as_scalar("lower_bound", self.lower_bound)
+        bound = as_scalar("lower_bound", self.lower_bound)
+        object.__setattr__(self, "lower_bound", bound)
         as_count("most", self.most)
 
     def __call__(self, f: Any, *, rng: np.random.Generator) -> Drawn:
@@ -123,6 +124,8 @@ class Coins:
         Unresolved
             If it takes more than `most` values of f.
         """
+        if not callable(f):
+            raise InvalidParameter(f"f must be a function of the levels, got {f!r}")
         place = f if hasattr(f, "given") else Curried(f)
         toss = _Toss(self, as_generator("rng", rng))
         w = toss.until_heads((), place)
@@ -193,8 +196,9 @@ def split(theta: float) -> tuple[int, float]:
     return extra, theta - extra
 
 
+@np.errstate(divide="ignore", over="ignore")
 def mean_leaves(energies: Any, reference: Any, temperatures: Temperatures) -> float:
-    """The mean number of values of f that a sample takes on a table.
+    """The mean number of values of f that a sample takes on a table; it may overflow.
 
     By Wald's identity: the mean number of tries, Z^(theta - 1) for theta <= 1 and 1/Z
     at the top, times the mean price of a try.
@@ -228,6 +232,7 @@ def _mean_tries(Z: Array, theta: float) -> Array:
     return tries
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # infinite, then
 def log_mean_exp_leaves(
     s: float, energies: Any, reference: Any, temperatures: Temperatures
 ) -> float:
@@ -236,10 +241,10 @@ def log_mean_exp_leaves(
     Parameters are those of `mean_leaves`.  Chernoff's bound makes of it how likely n
     samples take more, or fewer, than any given number of values.
     """
+    s = as_scalar("s", s)
     V, q = _levels(energies, reference, temperatures)
-    with np.errstate(over="ignore"):
-        heads = np.exp(s - V[-1] / temperatures.levels[-1])
-        tails = np.exp(s) * -np.expm1(-V[-1] / temperatures.levels[-1])
+    heads = np.exp(s - V[-1] / temperatures.levels[-1])
+    tails = np.exp(s) * -np.expm1(-V[-1] / temperatures.levels[-1])
     for k in range(len(q), 0, -1):
         S = (np.exp(q[k - 1]) * heads).sum(axis=-1)
         F = (np.exp(q[k - 1]) * tails).sum(axis=-1)

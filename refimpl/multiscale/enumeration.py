@@ -14,11 +14,13 @@ P being the Metropolis kernel of the inner chain.  The proposal v is then accept
 which gives the transition matrix of the pairs after the outer decision.  Its stationary
 law pi comes from elimination without a subtraction (Grassmann, Taksar and Heyman), and
 the law of what is recorded, before the decision, is pi moved by the inner chain alone.
-All sums are of positive terms, so that small probabilities keep their digits as long as
-they are representable, that is above 1e-308.
+All sums are of positive terms, so that small probabilities keep their digits.  They are
+logarithms from end to end but for D, which is one only where it has to be: at
+temperatures of 1e-6 a step may have the probability exp(-1e6).
 
 The visits c are compositions of T': on three states there are T'^2/2 of them, and D
-takes T'^3/6 cells in all.
+takes T'^3/6 cells in all.  Where these are too many D can be estimated, from paths of
+the inner chain; all that follows is as before.
 
 Three ways to run the inner chain are told apart::
 
@@ -35,10 +37,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_array, as_count
+from refimpl.arrays import Array, as_array, as_count, as_generator
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale import finite
 from refimpl.multiscale.metropolis import as_proposals
@@ -49,6 +52,13 @@ Inner = Literal["warm", "equilibrium", "independent"]
 
 MOST_CELLS = 2**24
 """Entries D(c, j | s) that are held, twice: 256 MiB."""
+
+LEAST = np.log(1e-250)
+"""Least probability of a transition of which D is added up as it is, in logarithms.
+
+What then underflows, less than 1e-308 in each of at most MOST_CELLS cells, is less than
+1e-50 of the transition.
+"""
 
 
 @jit
@@ -71,9 +81,31 @@ def visits_kernel(
                 fresh[c, s, j] = total
 
 
+@jit
+def log_visits_kernel(
+    old: Array, fresh: Array, fewer: NDArray[np.int64], log_P: Array, count: int
+) -> None:
+    """The same on logarithms of old, fresh and P."""
+    m = log_P.shape[0]
+    for c in range(count):
+        for s in range(m):
+            for j in range(m):
+                top, before = -np.inf, fewer[c, j]
+                if before >= 0:
+                    for i in range(m):
+                        top = max(top, old[before, s, i] + log_P[i, j])
+                if top == -np.inf:
+                    fresh[c, s, j] = -np.inf
+                    continue
+                total = 0.0
+                for i in range(m):
+                    total += np.exp(old[before, s, i] + log_P[i, j] - top)
+                fresh[c, s, j] = top + np.log(total)
+
+
 @dataclass(frozen=True)
 class ExactLaw:
-    """The exact law of the algorithm with one T'.
+    """The exact law of the algorithm with one T', or an estimate of it.
 
     Attributes
     ----------
@@ -173,59 +205,140 @@ class TwoLevelEnumeration:
         wanted = sorted({as_count("inner_steps", n) for n in inner_steps})
         n1, n2 = self.f.shape
         visits = _Visits(n2, max(wanted))
+        logs = min(map(self._least, wanted)) < LEAST
         kept = {n: np.zeros((n1, n2, n1, n2)) for n in wanted}
         for w1 in range(n1):
-            starts = self._conditional(w1) if self.inner == "equilibrium" else None
-            for n, D in visits.after(self._inner_kernel(w1), wanted):
+            starts = self._log_conditional[w1] if self.inner == "equilibrium" else None
+            for n, D in visits.after(self._log_inner_kernel(w1), wanted, logs):
                 if starts is not None:
-                    D = np.broadcast_to(
-                        np.einsum("s,csj->cj", starts, D)[:, None], D.shape
-                    )
-                kept[n][w1] = self._outer(w1, visits.counts(n), D)
+                    mixed = _from(starts, np.moveaxis(D, 1, 0), logs)
+                    mixed = mixed if logs else np.exp(mixed)
+                    D = np.broadcast_to(mixed[:, None], D.shape)
+                kept[n][w1] = self._outer(w1, visits.counts(n), D, logs)
         for n in wanted:
             yield self._law(n, kept[n])
 
-    def _conditional(self, w1: int) -> Array:
-        """P*_2(. | w1)."""
-        row: Array = self.target[w1] / self.target[w1].sum()
-        return row
+    def estimates(
+        self, inner_steps: int, paths: int, groups: int, *, rng: np.random.Generator
+    ) -> tuple[ExactLaw, list[ExactLaw]]:
+        """An estimate of the law for a T' of any size, from paths of the inner chain.
 
-    def _inner_kernel(self, w1: int) -> Array:
-        """P of the inner chain at w1, (n_2, n_2)."""
-        if self.inner == "independent":
-            return np.tile(self._conditional(w1), (self.f.shape[1], 1))
-        log_weight = self.log_q2[w1] - self.f[w1] / self.temperatures.levels[1]
-        odds = log_weight - log_weight[:, None]
-        return _metropolis(self.p2, odds)
+        From every pair (w_1, w_2) so many paths are drawn, and D is their distribution.
+        The chain is drawn by the times that it stays: a rare move costs nothing before
+        it happens.
 
-    def _outer(self, w1: int, counts: Array, D: Array) -> Array:
-        """From (w1, s) to all pairs, shape (n_2, n_1, n_2)."""
+        Parameters
+        ----------
+        inner_steps : int
+            T'.
+        paths : int
+            From each pair, a multiple of the groups.
+        groups : int
+            Two or more.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        law : ExactLaw
+            Of all paths.
+        others : list of ExactLaw
+            Of all but one of the groups, for the error by the jackknife.
+
+        Raises
+        ------
+        InvalidParameter
+            For anything else than the above, or if the inner chain is not "warm".
+        """
+        T, rng = as_count("inner_steps", inner_steps), as_generator("rng", rng)
+        paths, groups = as_count("paths", paths), as_count("groups", groups)
+        if groups < 2 or paths % groups:
+            raise InvalidParameter(
+                "paths must be a multiple of the groups, of which there are two or "
+                f"more, got {paths} and {groups}"
+            )
+        if self.inner != "warm":
+            raise InvalidParameter(
+                f'paths are those of inner = "warm", this one is {self.inner!r}'
+            )
         n1, n2 = self.f.shape
+        parts = np.zeros((groups, n1, n2, n1, n2))
+        for w1 in range(n1):
+            P = np.exp(self._log_inner_kernel(w1))
+            for part in parts:
+                counts, D = _drawn_visits(P, T, paths // groups, rng)
+                part[w1] = np.exp(self._outer(w1, counts, D, logs=False))
+        total = parts.sum(axis=0)
+        others = [(total - part) / (groups - 1) for part in parts]
+        law, *rest = (self._law(T, _log(one)) for one in (total / groups, *others))
+        return law, rest
+
+    @cached_property
+    def _log_conditional(self) -> Array:
+        """log P*_2(. | w1), (n_1, n_2)."""
+        logs = finite.log_conditionals(self.f, self.reference, self.temperatures)
+        return logs[1]
+
+    def _log_inner_kernel(self, w1: int) -> Array:
+        """log P of the inner chain at w1, (n_2, n_2)."""
+        if self.inner == "independent":
+            return np.tile(self._log_conditional[w1], (self.f.shape[1], 1))
+        log_q, f = self.log_q2[w1], self.f[w1]
+        charge = finite.charge(f, f[:, None], self.temperatures.levels[1])
+        return _metropolis(self.p2, log_q - log_q[:, None] - charge)
+
+    def _gain(self, w1: int, v: int) -> Array:
+        """log of what A is the mean of, for each state of level 2."""
+        charge = finite.charge(self.f[v], self.f[w1], self.temperatures.levels[1])
+        return np.asarray(self.log_q2[v] - self.log_q2[w1] - charge)
+
+    def _log_odds(self, w1: int, v: int, log_A: Any) -> Any:
+        """log of the odds of a move from w1 to v."""
         (theta,) = self.temperatures.exponents
-        moved = np.zeros((n2, n1, n2))
-        for v in np.flatnonzero(self.p1[w1]):
-            rise = (self.f[v] - self.f[w1]) / self.temperatures.levels[1]
-            gain = self.log_q2[v] - self.log_q2[w1] - rise
-            log_A = logsumexp(gain, b=counts / counts[0].sum(), axis=1)
-            odds = self.log_q1[v] - self.log_q1[w1] + theta * log_A
-            odds += _log_way_back(self.p1)[w1, v]
-            share = np.exp(np.minimum(odds, 0.0))
-            moved[:, v] += self.p1[w1, v] * np.einsum("c,csj->sj", share, D)
-            moved[:, w1] += self.p1[w1, v] * np.einsum("c,csj->sj", 1 - share, D)
+        odds = self.log_q1[v] - self.log_q1[w1] + theta * log_A
+        return odds + _log_way_back(self.p1)[w1, v]
+
+    def _least(self, T: int) -> float:
+        """log of a probability that no possible transition is below."""
+        least = 0.0
+        for w1 in range(len(self.f)):
+            inner = _log_power(self._log_inner_kernel(w1), T)
+            odds = [
+                self._log_odds(w1, v, self._gain(w1, v).min())
+                for v, p in enumerate(self.p1[w1] * self.p1[:, w1])
+                if p > 0
+            ]
+            reached = inner[inner > -np.inf].min()
+            least = min(least, reached + min([0.0, *odds]))
+        return float(least)
+
+    def _outer(self, w1: int, counts: Array, D: Array, logs: bool) -> Array:
+        """log of the transitions from (w1, s) to all pairs, shape (n_2, n_1, n_2)."""
+        n1, n2 = self.f.shape
+        moved = np.full((n2, n1, n2), -np.inf)
+        for v, p in enumerate(self.p1[w1]):
+            if p == 0:
+                continue
+            gain = np.where(counts > 0, self._gain(w1, v), -np.inf)
+            log_A = logsumexp(gain + _log(counts / counts[0].sum()), axis=1)
+            share = np.minimum(self._log_odds(w1, v, log_A), 0.0)
+            for to, log_share in ((v, share), (w1, _log_rest(share))):
+                part = np.log(p) + _from(log_share, D, logs)
+                moved[:, to] = np.logaddexp(moved[:, to], part)
         return moved
 
-    def _law(self, n: int, moved: Array) -> ExactLaw:
+    def _law(self, n: int, log_moved: Array) -> ExactLaw:
         n1, n2 = self.f.shape
-        transition = moved.reshape(n1 * n2, n1 * n2)
-        after = stationary_law(transition).reshape(n1, n2)
-        recorded = np.empty_like(after)
+        log_transition = log_moved.reshape(n1 * n2, n1 * n2)
+        log_after = _log_stationary_law(log_transition).reshape(n1, n2)
+        recorded = np.empty_like(log_after)
         for w1 in range(n1):
             if self.inner == "warm":
-                power = np.linalg.matrix_power(self._inner_kernel(w1), n)
-                recorded[w1] = after[w1] @ power
+                power = _log_power(self._log_inner_kernel(w1), n)
+                recorded[w1] = _log_product(log_after[w1 : w1 + 1], power)[0]
             else:
-                recorded[w1] = after[w1].sum() * self._conditional(w1)
-        return ExactLaw(n, transition, after, recorded)
+                total = logsumexp(log_after[w1])
+                recorded[w1] = total + self._log_conditional[w1]
+        return ExactLaw(n, *map(np.exp, (log_transition, log_after, recorded)))
 
 
 class _Visits:
@@ -264,23 +377,68 @@ class _Visits:
         parts = self.parts[: self._number(i)]
         return np.column_stack([parts, i - parts.sum(axis=1)]).astype(np.float64)
 
-    def after(self, P: Array, wanted: Sequence[int]) -> Iterator[tuple[int, Array]]:
-        """D_i[c, s, j] for the wanted numbers of steps i, which increase."""
+    def after(
+        self, log_P: Array, wanted: Sequence[int], logs: bool
+    ) -> Iterator[tuple[int, Array]]:
+        """D_i[c, s, j] or its logarithm for the wanted numbers of steps i, increasing.
+
+        Only the cells of i steps are looked at.
+        """
         old, fresh = np.zeros((2, len(self.parts), self.m, self.m))
         old[0] = np.eye(self.m)
+        P, kernel = np.exp(log_P), visits_kernel
+        if logs:
+            old, fresh = _log(old), _log(fresh)
+            P, kernel = log_P, log_visits_kernel
         for i in range(1, wanted[-1] + 1):
             count = self._number(i)
-            visits_kernel(old, fresh, self.fewer, P, count)
+            kernel(old, fresh, self.fewer, P, count)
             old, fresh = fresh, old
             if i in wanted:
                 yield i, old[:count]
 
 
+def _drawn_visits(
+    P: Array, T: int, n: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """The visits of n paths of T steps from each state, and their D.
+
+    Shapes (m n, m) and (m n, m, m): each path is a cell of its own, of weight 1/n.
+    """
+    m = len(P)
+    leaving = P - np.diag(np.diag(P))
+    rate = leaving.sum(axis=1)
+    edges = np.cumsum(leaving, axis=1) / np.where(rate > 0, rate, 1.0)[:, None]
+    start = np.repeat(np.arange(m), n)
+    state, counts = start.copy(), np.zeros((m * n, m), np.int64)
+    left = np.full(m * n, T)
+    on = np.arange(m * n)  # the paths that go on
+    while on.size:
+        here = state[on]
+        moves = rate[here] > 0
+        stay = left[on].copy()  # where it cannot leave
+        stay[moves] = rng.geometric(np.minimum(rate[here[moves]], 1.0)) - 1
+        stay = np.minimum(stay, left[on])
+        counts[on, here] += stay
+        left[on] -= stay
+        on, here = (one[left[on] > 0] for one in (on, here))
+        u = rng.random(on.size)
+        last = (leaving[here] > 0) * np.arange(m)  # where rounding left a sum below u
+        after = np.minimum((u[:, None] >= edges[here]).sum(axis=1), last.max(axis=1))
+        state[on] = after
+        counts[on, after] += 1
+        left[on] -= 1
+        on = on[left[on] > 0]
+    D = np.zeros((m * n, m, m))
+    D[np.arange(m * n), start, state] = 1 / n
+    return counts.astype(np.float64), D
+
+
 def _metropolis(p: Array, odds: Array) -> Array:
-    """The Metropolis kernel of proposals p for log odds of the target, (m, m)."""
+    """log of the Metropolis kernel of proposals p for log odds of its target."""
     log_odds = np.minimum(odds + _log_way_back(p), 0.0)
-    stay = (p * -np.expm1(log_odds)).sum(axis=1)
-    return p * np.exp(log_odds) + np.diag(stay)
+    stay = logsumexp(_log(p) + _log_rest(log_odds), axis=1)
+    return np.asarray(np.logaddexp(_log(p) + log_odds, _log(np.eye(len(p))) + stay))
 
 
 def _log_way_back(p: Array) -> Array:
@@ -289,8 +447,44 @@ def _log_way_back(p: Array) -> Array:
         return np.where(p > 0, np.log(p.T) - np.log(p), 0.0)
 
 
-def stationary_law(transition: Array) -> Array:
-    """The stationary law of an irreducible chain, each entry to nearly all digits.
+def _log(p: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.log(p)
+
+
+def _log_rest(log_p: Array) -> Array:
+    """log(1 - p)."""
+    return _log(-np.expm1(log_p))
+
+
+def _from(log_weight: Array, D: Array, logs: bool) -> Array:
+    """log of the sum over the first axis of D, or exp(D), with weights."""
+    if logs:
+        weighted = log_weight.reshape(-1, *[1] * (D.ndim - 1)) + D
+        return np.asarray(logsumexp(weighted, axis=0))
+    return _log(np.tensordot(np.exp(log_weight), D, axes=1))
+
+
+def _log_product(log_A: Array, log_B: Array) -> Array:
+    """log of the product of two matrices of positive numbers."""
+    return np.asarray(logsumexp(log_A[:, :, None] + log_B, axis=1))
+
+
+def _log_power(log_P: Array, n: int) -> Array:
+    """log of the n-th power, n >= 1, by squaring."""
+    power, square = _log(np.eye(len(log_P))), log_P
+    while n:
+        if n % 2:
+            power = _log_product(power, square)
+        square, n = _log_product(square, square), n // 2
+    return power
+
+
+def stationary_law(transition: Any) -> Array:
+    """The stationary law of a chain, each entry to nearly all digits.
+
+    States that are left for ever have none of the mass; where the law begins to be
+    eliminated does not matter, and nothing on the way underflows.
 
     Parameters
     ----------
@@ -300,27 +494,54 @@ def stationary_law(transition: Array) -> Array:
     Raises
     ------
     InvalidParameter
-        If some state is never left for one before it: the chain is reducible, or a
-        probability is too small to be represented.
+        If the rows are no probabilities, or the law is not unique: there are several
+        sets of states which the chain never leaves.
 
     Examples
     --------
     >>> stationary_law(np.array([[0.5, 0.5], [0.25, 0.75]])).round(12).tolist()
     [0.333333333333, 0.666666666667]
     """
-    A = as_array("transition", transition, 2)
-    n = len(A)
-    for k in range(n - 1, 0, -1):  # leave out state k: watch the chain elsewhere
-        out = A[k, :k].sum()
-        if not out > 0:
-            raise InvalidParameter(
-                f"state {k} is never left for one before it: the chain is reducible, "
-                "or its temperatures are so low that a probability underflows"
-            )
-        A[:k, k] /= out
-        A[:k, :k] += np.outer(A[:k, k], A[k, :k])
-    law = np.ones(n)
-    for k in range(1, n):
-        law[k] = law[:k] @ A[:k, k]
-    normalised: Array = law / law.sum()
-    return normalised
+    P = as_array("transition", transition, 2)
+    square = P.shape[0] == P.shape[1]
+    if not square or (P < 0).any() or np.abs(P.sum(axis=1) - 1).max() > 1e-9:
+        raise InvalidParameter(
+            f"transition must be square, its rows probabilities, got {P!r}"
+        )
+    return np.asarray(np.exp(_log_stationary_law(_log(P))))
+
+
+def _log_stationary_law(log_transition: Array) -> Array:
+    """log of the stationary law, -inf where it has no mass."""
+    inside = _recurrent(log_transition > -np.inf)
+    A = log_transition[np.ix_(inside, inside)]
+    for k in range(len(A) - 1, 0, -1):  # leave out state k: watch the chain elsewhere
+        A[:k, k] -= logsumexp(A[k, :k])
+        A[:k, :k] = np.logaddexp(A[:k, :k], A[:k, k, None] + A[k, :k])
+    law = np.zeros(len(A))
+    for k in range(1, len(A)):
+        law[k] = logsumexp(law[:k] + A[:k, k])
+    whole = np.full(len(log_transition), -np.inf)
+    whole[inside] = law - logsumexp(law)
+    return whole
+
+
+def _recurrent(possible: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The states of the one class that is never left, where possible[a, b] are moves.
+
+    Raises
+    ------
+    InvalidParameter
+        If there are several.
+    """
+    number, label = connected_components(possible, connection="strong")
+    left = {label[a] for a, b in np.argwhere(possible) if label[a] != label[b]}
+    closed = sorted(set(range(number)) - left)
+    if len(closed) > 1:
+        classes = [np.flatnonzero(label == one).tolist() for one in closed]
+        raise InvalidParameter(
+            "the stationary law is not unique: the chain never leaves any of the sets "
+            f"of states {', '.join(map(str, classes))} (or a way out of them has a "
+            "probability that underflows)"
+        )
+    return np.flatnonzero(label == closed[0])

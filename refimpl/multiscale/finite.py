@@ -120,7 +120,7 @@ def by_tilting(f: Any, reference: Any, temperatures: Temperatures) -> Array:
     energy, Q, temperatures = _checked(f, reference, temperatures)
     last = temperatures.levels[-1]
     charged = np.where(Q > 0, energy, np.inf)
-    log_R = _normalised(_log(Q) - _over(charged - charged.min(), last))
+    log_R = _normalised(_log(Q) - charge(charged, charged.min(), last))
     kernels = [_log_last_conditional(log_R)]
     for theta in reversed(temperatures.exponents):
         log_Q = _log(_sum_after(Q, log_R.ndim - 1))
@@ -226,7 +226,7 @@ def _average_out(V: Array, log_q: Array, temperature: float) -> tuple[Array, Arr
     lowest = charged.min(axis=-1)
     alive = np.isfinite(lowest)
     lowest = np.where(alive, lowest, 0.0)
-    rise = _over(charged - lowest[..., None], temperature)
+    rise = charge(charged, lowest[..., None], temperature)
     log_z = np.where(alive, _log_mean_exp(log_q, rise), -np.inf)
     mean = lowest - temperature * log_z
     with np.errstate(invalid="ignore"):  # of prefixes that have no mass
@@ -244,10 +244,13 @@ def _log_mean_exp(log_q: Array, rise: Array) -> Array:
     return np.where(deficit > -0.5, near, logsumexp(log_q - rise, axis=-1))
 
 
-def _over(rise: Array, temperature: float) -> Array:
-    """rise / temperature, infinite where it overflows: the weight is zero then."""
+def charge(f: Any, other: Any, temperature: float) -> Array:
+    """(f - other) / temperature, infinite where it overflows: a weight is zero then.
+
+    From half of each, whose difference does not overflow; other is finite.
+    """
     with np.errstate(over="ignore"):
-        return rise / temperature
+        return np.asarray(2 * ((0.5 * f - 0.5 * other) / temperature))
 
 
 # --- laws on tables

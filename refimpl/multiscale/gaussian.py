@@ -34,6 +34,8 @@ from refimpl.arrays import (
     as_array,
     as_count,
     as_covariance,
+    as_kind,
+    as_list,
     as_parameters,
     as_point,
     as_points,
@@ -41,6 +43,7 @@ from refimpl.arrays import (
     as_symmetric,
     as_variance,
     frozen,
+    require_finite,
 )
 from refimpl.errors import InvalidParameter, NotIntegrable
 from refimpl.losses.quadratic import Quadratic
@@ -94,7 +97,12 @@ class QuadraticEnergy:
 
     def mean(self, mean: Any, cov: Any) -> float:
         """Its average over N(mean, cov), mean (n,) and cov (n, n)."""
-        return float(self(mean) + 0.5 * (self.H * as_array("cov", cov, 2)).sum())
+        mean, cov = as_point("mean", mean, self.d), as_array("cov", cov, 2)
+        if cov.shape != self.H.shape:
+            raise InvalidParameter(
+                f"cov must have shape {self.H.shape}, got {cov.shape}"
+            )
+        return float(self(mean) + 0.5 * (self.H * cov).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +223,11 @@ def multiscale_gaussian(
     0.467519298613
     """
     temperatures = as_temperatures(temperatures)
-    reference = tuple(reference)
+    as_kind("f", f, QuadraticEnergy)
+    reference = tuple(
+        as_kind("each level of reference", one, GaussianLevel)
+        for one in as_list("reference", reference)
+    )
     _require_fitting(f, reference, temperatures)
     energies, levels = [f], []
     steps = zip(reversed(reference), reversed(temperatures.levels), strict=True)
@@ -236,6 +248,7 @@ def average_out(
     NotIntegrable
         Unless lambda S^{-1} + H_vv is positive definite.
     """
+    as_kind("V", V, QuadraticEnergy), as_kind("level", level, GaussianLevel)
     temperature = as_variance("temperature", temperature)
     B, b, m = level.B, level.b, level.B.shape[1]
     H_uu, H_uv, H_vv = V.H[:m, :m], V.H[:m, m:], V.H[m:, m:]
@@ -262,7 +275,9 @@ def _narrowed(S: Array, H: Array, temperature: float) -> tuple[Array, float]:
     (1 + e)^{-1/2} U^T R^T.  A sum of log(1 + e) keeps its digits where lambda is large.
     """
     root = np.linalg.cholesky(S)
-    bends, basis = np.linalg.eigh(root.T @ H @ root / temperature)
+    with np.errstate(over="ignore", invalid="ignore"):  # judged below
+        bend = root.T @ H @ root / temperature
+    bends, basis = np.linalg.eigh(require_finite(bend, "S H / lambda"))
     if not bends[0] > -1:
         raise NotIntegrable(
             "the energy falls faster than the reference: I + S H / lambda must be "

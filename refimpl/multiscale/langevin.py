@@ -31,9 +31,16 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count, as_generator, as_point, as_variance
+from refimpl.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_list,
+    as_point,
+    as_variance,
+)
 from refimpl.errors import InvalidParameter, NoClosedForm
-from refimpl.interfaces import Loss, Projection
+from refimpl.interfaces import Loss, Projection, as_loss
 from refimpl.laws import GibbsLaw
 from refimpl.multiscale._tempered import scaled
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
@@ -85,8 +92,10 @@ class NestedLangevin:
 
     def __post_init__(self) -> None:
         d = len(as_temperatures(self.temperatures))
-        taus = tuple(as_variance("each of taus", one) for one in self.taus)
-        chains = tuple(self.chains)
+        taus = tuple(
+            as_variance("each of taus", one) for one in as_list("taus", self.taus)
+        )
+        chains = tuple(as_list("chains", self.chains))
         if len(taus) != d or len(chains) != d:
             raise InvalidParameter(
                 f"there must be {d} taus and {d} chains, as there are temperatures, "
@@ -119,13 +128,13 @@ class NestedLangevin:
 
     def gradient(self, f: Loss, x: Any, *, rng: np.random.Generator) -> Array:
         """An estimate of grad V_0(x), lambda_1 / tau_1 (x - E[w_1 | x]), shape (d,)."""
-        x = as_point("x", x, f.d)
+        x = as_point("x", x, as_loss(f).d)
         scale = self.temperatures.levels[0] / self.taus[0]
         return scale * (x - self.mean(f, x, rng=rng))
 
     def replicates(self, f: Loss, x: Any, n: int, *, rng: np.random.Generator) -> Array:
         """n independent estimates of E[w_1 | x], moved side by side, shape (n, d)."""
-        x = as_point("x", x, f.d)
+        x = as_point("x", x, as_loss(f).d)
         centres = np.tile(x, (as_count("n", n), 1))
         return self._outputs(0, f, centres, as_generator("rng", rng), _Memory())[0]
 

@@ -21,9 +21,16 @@ from typing import Any
 import numpy as np
 
 from refimpl import regularised
-from refimpl.arrays import Array, as_parameters, as_variance
+from refimpl.arrays import (
+    Array,
+    as_choice,
+    as_count,
+    as_parameters,
+    as_points,
+    as_variance,
+)
 from refimpl.errors import InvalidParameter
-from refimpl.interfaces import Loss
+from refimpl.interfaces import Loss, as_loss
 from refimpl.laws import GibbsLaw
 from refimpl.multiscale._tempered import Form, scaled, smoothed
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
@@ -68,11 +75,7 @@ class LocalEntropies:
     temperatures: Temperatures
 
     def __post_init__(self) -> None:
-        if not isinstance(self.f, Loss):
-            raise InvalidParameter(
-                "f must be a loss, with f(y), f.gradient(y) and f.d, got "
-                f"{type(self.f).__name__}"
-            )
+        as_loss(self.f)
         taus = as_parameters("taus", self.taus).tolist()
         for k, tau in enumerate(taus, start=1):
             as_variance(f"tau_{k}", tau)
@@ -90,6 +93,7 @@ class LocalEntropies:
 
     def __call__(self, y: Any) -> Array:
         """V_0 at points (..., d), shape (...)."""
+        y = as_points("y", y, self.d)
         value = regularised.local_entropy(self._above(), y, self.taus[0])
         return np.asarray(self._coarse * value)[()]
 
@@ -104,15 +108,17 @@ class LocalEntropies:
             Which side of lambda_1 / tau_1 (x - E w_1) = E grad f(w_d) to evaluate.  By
             default the accurate one, as `refimpl.regularised.local_entropy_gradient`.
         """
-        above = self._above(form)
+        if form is not None:
+            as_choice("form", form, ("mean", "gradient"))
+        y, above = as_points("y", y, self.d), self._above(form)
         slope = regularised.local_entropy_gradient(above, y, self.taus[0], form)
         return self._coarse * slope
 
     def energy(self, k: int) -> Loss:
         """V_k as a loss, k = 0, ..., d: this one, ..., f."""
-        if not 0 <= k <= len(self.taus):
+        if as_count("k", k, least=0) > len(self.taus):
             raise InvalidParameter(
-                f"the levels end with {len(self.taus)}, there is no V_{k}"
+                f"k must be at most {len(self.taus)}, there is no V_{k}"
             )
         if k == len(self.taus):
             return self.f

@@ -41,13 +41,13 @@ State:  w, the levels;  places, for each level the energy as a function of what 
 the levels above it;  energy, f(w).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from refimpl._jit import jit
 from refimpl.arrays import Array, as_array, as_count, as_generator, require_finite
@@ -388,9 +388,8 @@ class MultilevelMetropolis:
                 log_ratio = self._leaf(energy, walk)
             change = self._relative(below, (w, prefix), (w, walk.w[:below]))
             terms.append(change + theta * log_ratio)
-        total = float(logsumexp(terms))
-        walk.share = float(np.exp(max(terms) - total))
-        return total - float(np.log(len(terms))), energy
+        total, walk.share = _summed(terms)
+        return total - math.log(len(terms)), energy
 
     def _leaf(self, energy: float, walk: Walk) -> float:
         return -(energy - walk.energy) / self.temperatures.levels[-1]
@@ -410,6 +409,15 @@ def inner_counts(inner_steps: Sequence[int], d: int) -> tuple[int, ...]:
             f"got {counts}"
         )
     return counts
+
+
+def _summed(terms: list[float]) -> tuple[float, float]:
+    """log of a sum and the share of its largest term, from logarithms."""
+    most = max(terms)
+    if math.isinf(most):  # a difference of energies that overflows
+        return most, 1 / terms.count(most)
+    total = math.fsum(math.exp(term - most) for term in terms)
+    return most + math.log(total), 1 / total
 
 
 def _evaluate(walk: Walk, place: Any, w: Array) -> float:
@@ -480,7 +488,8 @@ def outer_step_kernel(
                 break
             k, fresh = k + 1, True
             done[k], top[k], mass[k] = 0, -np.inf, 0.0
-        log_ratio = -(f[there[k]] - f[here[k]]) / coldest
+        # halves, whose difference does not overflow
+        log_ratio = 2.0 * ((0.5 * f[here[k]] - 0.5 * f[there[k]]) / coldest)
         # up to the next thing to do
         while True:
             term = log_q[q_starts[k] + there[k]] - log_q[q_starts[k] + here[k]]
@@ -489,7 +498,8 @@ def outer_step_kernel(
                 if k == 0:
                     recorded[:] = w
                 back = moves[k, new[k], w[k]] / moves[k, w[k], new[k]]
-                if np.log(uniforms[used]) < term + np.log(back):
+                odds = term + np.log(back) if back > 0.0 else -np.inf
+                if np.log(uniforms[used]) < odds:
                     w[k] = new[k]
                     accepted[k] += 1
                 used += 1
@@ -500,7 +510,9 @@ def outer_step_kernel(
                 deciding[k], fresh = False, False
                 break
             higher = max(top[k], term)
-            if higher > -np.inf:
+            if higher == np.inf:  # one such term decides
+                mass[k] = 1.0
+            elif higher > -np.inf:
                 mass[k] = mass[k] * np.exp(top[k] - higher) + np.exp(term - higher)
             top[k] = higher
             done[k] += 1
@@ -688,7 +700,7 @@ class TableMetropolis:
         return TableRun(states, w, accepted, self._tried(u.shape[1]))
 
     def _run(self, w: Indices, u: Array, states: Indices, accepted: Indices) -> None:
-        with np.errstate(divide="ignore"):  # the plain face: log 0
+        with np.errstate(divide="ignore", over="ignore"):  # the plain face: log 0, f
             run_kernel(w, u, *self._given, states, accepted)
 
     def _tried(self, steps: int) -> Indices:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from refimpl.arrays import Array, as_array, as_variance
+from refimpl.arrays import Array, as_array, as_list, as_variance
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale import finite
 from refimpl.multiscale.temperatures import Temperatures
@@ -76,7 +76,7 @@ class Independent:
     variances: Sequence[float]
 
     def __post_init__(self) -> None:
-        means = tuple(as_array("a mean", one) for one in self.means)
+        means = tuple(as_array("a mean", one) for one in as_list("means", self.means))
         object.__setattr__(self, "means", means)
         object.__setattr__(self, "variances", _variances(self.variances, len(means)))
 
@@ -107,7 +107,7 @@ class RandomWalk:
     variances: Sequence[float]
 
     def __post_init__(self) -> None:
-        variances = tuple(self.variances)
+        variances = as_list("variances", self.variances)
         object.__setattr__(self, "x", as_array("x", self.x))
         object.__setattr__(self, "variances", _variances(variances, len(variances)))
 
@@ -166,7 +166,9 @@ def log_conditionals(probabilities: Any) -> list[Array]:
 
 
 def _variances(values: Any, d: int) -> tuple[float, ...]:
-    found = tuple(as_variance("a variance", one) for one in values)
+    found = tuple(
+        as_variance("a variance", one) for one in as_list("variances", values)
+    )
     if len(found) != d:
         raise InvalidParameter(f"there must be {d} variances, got {len(found)}")
     return found

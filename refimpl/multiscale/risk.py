@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_array, as_count, frozen
+from refimpl.arrays import Array, as_array, as_count, as_list, frozen
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale import finite
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
@@ -112,7 +112,9 @@ class LearningProblem:
                 f"losses {losses.shape} must have the axes of the reference "
                 f"{reference.shape} and one for the examples {examples.shape}"
             )
-        origin = tuple(as_count("origin", i, least=0) for i in self.origin)
+        origin = tuple(
+            as_count("origin", i, least=0) for i in as_list("origin", self.origin)
+        )
         fits = len(origin) == reference.ndim
         if not fits or any(
             i >= m for i, m in zip(origin, reference.shape, strict=True)
@@ -185,6 +187,8 @@ class LearningProblem:
             raise InvalidParameter(
                 f"the bound needs every sigma_k positive, got {sigma.tolist()}"
             )
+        if not callable(rule):
+            raise InvalidParameter(f"rule must be a learning rule, got {rule!r}")
         population = empirical = entropy = 0.0
         for chance, risk in self.samples(n):
             P = finite.as_law("what the rule returns", rule(risk))
@@ -231,7 +235,8 @@ class LearningProblem:
 
 def gibbs_rule(reference: Any, temperatures: Temperatures) -> Rule:
     """The multi-scale Gibbs law of the energy L_S; of one temperature, Gibbs' own."""
-    return lambda risk: finite.gibbs(risk, reference, temperatures)
+    Q, t = finite.as_law("reference", reference), as_temperatures(temperatures)
+    return lambda risk: finite.gibbs(risk, Q, t)
 
 
 def empirical_minimiser(reference: Any) -> Rule:

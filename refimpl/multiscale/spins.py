@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from refimpl.arrays import Array, as_parameters, as_points, as_scalar, frozen
+from refimpl.arrays import (
+    Array,
+    as_count,
+    as_parameters,
+    as_points,
+    as_scalar,
+    frozen,
+)
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
 
@@ -74,13 +81,21 @@ class SpinChain:
 
     def energy(self, k: int, w: Any) -> Array:
         """V_k at the spins w (..., n) of level k, shape (...); k = 0 is the centre."""
-        g, c = self.fields[k]
+        g, c = self.fields[self._level(k, 0)]
         return np.asarray(self._spins(w) @ g + c)
 
     def up(self, k: int, w: Any) -> Array:
         """P*_k(w_k = +1 | w_{k-1}) at the spins w (..., n) above, shape (..., n)."""
+        k = self._level(k, 1)
         u = self.fields[k][0] / self.temperatures.levels[k - 1]
         return np.asarray(expit(2 * (self.couplings[k - 1] * self._spins(w) - u)))
+
+    def _level(self, k: int, least: int) -> int:
+        if as_count("k", k, least) > self.couplings.size:
+            raise InvalidParameter(
+                f"k must be at most {self.couplings.size}, the last level, got {k}"
+            )
+        return k
 
     def _spins(self, w: Any) -> Array:
         spins = as_points("w", w, self.g.size)

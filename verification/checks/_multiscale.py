@@ -280,6 +280,7 @@ def solved(p: Problem) -> Solved:
         If two routes disagree: the judge is wrong.
     """
     f, Q, hot = tables(p)
+    barred, f = np.isinf(f), ms.walled(f)
     Z = ms.nested(DIGITS, f, Q, hot)
     V = [
         np.asarray(-DIGITS.number(v) * np.frompyfunc(DIGITS.log, 1, 1)(z), dtype=object)
@@ -292,16 +293,19 @@ def solved(p: Problem) -> Solved:
     for v, u in zip(V, U, strict=True):
         confirm(v, u)
     rounded, odds = ms.logarithmic(ROUNDED, f, Q, hot)
+    opened = map(ms.opened, V)
     return Solved(
-        tuple(_bounded(v, e) for v, e in zip(V, rounded, strict=True)),
-        _bounded(P, odds),
+        tuple(_bounded(v, e) for v, e in zip(opened, rounded, strict=True)),
+        _bounded(np.where(barred, DIGITS.number(0), P), odds),
     )
 
 
 def _bounded(value: Any, rounded: Any) -> Truth:
-    entries = list(np.ravel(np.asarray(value, dtype=object)))
-    errors = [e.err for e in np.ravel(np.asarray(rounded, dtype=object))]
-    return Truth(value, norm(errors) + size(entries))
+    """A truth with its bound; infinite entries have none, and need none."""
+    both = (np.ravel(np.asarray(of, dtype=object)) for of in (value, rounded))
+    pairs = zip(*both, strict=True)
+    finite = [(v, e.err) for v, e in pairs if v < np.inf]
+    return Truth(value, norm(e for _, e in finite) + size([v for v, _ in finite]))
 
 
 def confirm(value: Any, other: Any) -> None:
@@ -323,6 +327,9 @@ def functional(p: Problem, name: str) -> Truth:
     """J of a law that the case holds under `name`."""
     f, Q, hot = tables(p)
     P = p.more[name]
+    if ms.outside(P, f, Q):
+        return Truth(DIGITS.number(np.inf), 0.0)
+    f = ms.walled(f)
     value = ms.objective(DIGITS, P, f, Q, hot)
     confirm(value, ms.objective_by_levels(DIGITS, P, f, Q, hot))
     forms = (ms.objective, ms.objective_by_levels)
@@ -354,6 +361,7 @@ class Replay:
     records: Any
     uniforms: Array
     normals: Array
+    decisions: list[bool]
 
 
 def uniform_moves(n: int) -> Array:
@@ -396,14 +404,28 @@ def table_replays(p: Problem, n: int = 2) -> list[Replay]:
     Raises
     ------
     AssertionError
-        If the published loops decide otherwise, or any decision is near a tie.
+        If the published loops decide otherwise, or any decision is near a tie, or with
+        exact means a ratio is not that of partition functions.
     """
     found = []
+    if len(p.more["start"]) > 2:
+        _confirm_ratios(p)
     for r in range(n):
         model = table_model(sampling.DIGITS, p)
         source = sampling.Designed(fractions(f"{p.label}, uniforms {r}"))
         found.append(_designed(p, model, source, list(p.more["start"])))
     return found
+
+
+def _confirm_ratios(p: Problem) -> None:
+    """Compare the recursion of the ratios with the nested partition functions."""
+    model, (f, Q, hot) = table_model(DIGITS, p), tables(p)
+    laws, Z = ms.tilted(DIGITS, f, Q, hot), ms.nested(DIGITS, f, Q, hot)
+    for k in range(1, f.ndim):
+        for w in np.ndindex(*f.shape[:k]):
+            hat = (*w[:-1], (w[-1] + 1) % f.shape[k - 1])
+            ratio = DIGITS.log(Z[k][hat] / Z[k][w])
+            confirm(sampling.mean_ratio(model, laws, list(hat), list(w)), ratio)
 
 
 def table_model(ctx: Any, p: Problem) -> sampling.Finite:
@@ -439,16 +461,16 @@ def _designed(
 ) -> Replay:
     inner, steps = p.more["inner_steps"], p.more["steps"]
     records, uniforms, z = sampling.designed_run(model, inner, start, source, steps)
-    given = sampling.Given(iter(uniforms.ravel().tolist()), iter(z.ravel().tolist()))
     if len(start) == 2:
+        given = sampling.Given(
+            iter(uniforms.ravel().tolist()), iter(z.ravel().tolist())
+        )
         again = sampling.published(model, inner[0], list(start), given, steps)
-    else:
-        again = sampling.replayed(model, inner, start, given, steps)
-    clear = given.edges > sampling.CLEAR_OF_EDGES / 2
-    clear = clear and given.odds > sampling.CLEAR_OF_ODDS / 2
-    if not clear or again != records:
-        raise AssertionError(f"{p.label}: a decision hangs on rounding")
-    return Replay(records, uniforms, z)
+        clear = given.edges > sampling.CLEAR_OF_EDGES / 2
+        clear = clear and given.odds > sampling.CLEAR_OF_ODDS / 2
+        if not clear or again != records:
+            raise AssertionError(f"{p.label}: a decision hangs on rounding")
+    return Replay(records, uniforms, z, source.decisions)
 
 
 def ask_table(w: Witness, p: Problem, **given: Any) -> Any:

@@ -406,6 +406,22 @@ JOINT = (
         (0.75, 1.5, 0.25),
     ),
     _jointly(
+        "indefinite",
+        P.INDEFINITE_3,
+        [0.25, -0.5, 1],
+        _spread("indefinite", 3),
+        (2, 1),
+        (1.25, 0.5),
+    ),
+    _jointly(
+        "indefinite below",
+        P.INDEFINITE_3,
+        [0.25, -0.5, 1],
+        _spread("indefinite", 3),
+        (1, 2),
+        (0.375, 0.75),
+    ),
+    _jointly(
         "slope alone",
         P.LINEAR_2,
         [0.25, -0.5],
@@ -449,13 +465,14 @@ def _entries(of: chains.GaussianLaw) -> list[Any]:
 @check(
     "MS-13",
     paper=GAUSSIAN,
-    claim="for a quadratic energy and a Gaussian reference, levels of any sizes "
-    "correlated as they may be, P* is Gaussian with the exact moments, and V_0",
+    claim="for a quadratic energy, also an indefinite one, and a Gaussian reference, "
+    "levels of any sizes correlated as they may be, P* is Gaussian with the exact "
+    "moments, and V_0",
     truth="marginalising and tilting Gaussians, V_0 as J there; confirmed by "
     "integrating out level after level",
     route="CF",
     tolerance="4 B u, with B the running error bound of the levels integrated out",
-    mistakes=numbered("L", 1, 2, 3, 4, 6, 25, 26),
+    mistakes=numbered("L", 1, 2, 3, 4, 6, 25, 26, 46),
     needs=("multiscale_gaussian",),
     cases=JOINT,
 )

@@ -194,14 +194,28 @@ def _extremes() -> list[Problem]:
         on_table(
             "prefixes without mass", energies("gaps", gaps.shape), lone, (2, 0.25, 0.5)
         ),
+        on_table(
+            "infinite energies", _barred((3, 4)), law("walls", (3, 4)), (1.5, 0.5)
+        ),
+        on_table(
+            "infinite energies", _barred((3, 3, 2)), gaps[::-1], (0.25, 1.5, 0.625)
+        ),
     ]
+
+
+def _barred(shape: tuple[int, ...]) -> Array:
+    """Energies that are infinite in one cell, and below the last value of level 1."""
+    f = energies("walls", shape)
+    f[(0,) * (len(shape) - 1) + (1,)] = f[-1] = np.inf
+    return f
 
 
 @check(
     "MS-04",
     paper=f"{PAPER} and its energies",
     claim="the same at temperatures of 1e-6 and 1e6, for energies far from 0, and "
-    "where the reference has cells or whole prefixes without mass",
+    "where the reference has cells or whole prefixes without mass, or the energy is "
+    "infinite",
     truth=BY_ROUTES,
     route="MP2",
     tolerance=RECURSION,
@@ -231,8 +245,38 @@ def _with_laws(p: Problem) -> Problem:
     return replace(p, more={**p.more, **laws})
 
 
+def _confined(p: Problem) -> Problem:
+    """The same where J can be infinite, with two laws more of which it is.
+
+    One has mass everywhere, the other 1/1024 in a single cell that it must not have.
+    """
+    f, Q, _ = tables(p)
+    barred = [tuple(i) for i in np.argwhere((Q == 0) | np.isinf(f)).tolist()]
+    first = next(i for i in np.ndindex(*f.shape) if i not in barred)
+    label, shape = p.label, f.shape
+    little = law(f"{label}, little", shape, barred)
+    little[barred[-1]] += 2.0**-10
+    little[np.unravel_index(little.argmax(), shape)] -= 2.0**-10
+    laws = {
+        "first law": law(f"{label}, first", shape, barred),
+        "second law": law(f"{label}, second", shape, barred),
+        "law with gaps": law(f"{label}, gaps", shape, [*barred, first]),
+        "law outside": law(f"{label}, outside", shape),
+        "law outside by little": little,
+    }
+    return replace(p, more={**p.more, **laws})
+
+
 LAWS = ("first law", "second law", "law with gaps")
-JUDGED = tuple(_with_laws(p) for p in GENERIC)
+OUTSIDE = ("law outside", "law outside by little")
+CONFINED = tuple(_confined(p) for p in _extremes()[6:]) + tuple(
+    _confined(on_table(label, f, Q, (0.375, 1.25)))
+    for label, f, Q in (
+        ("prefix without mass", energies("bare", (3, 3)), law("bare", (3, 3), [1])),
+        ("infinite energies", _barred((4, 3)), law("walls", (4, 3))),
+    )
+)
+JUDGED = (*(_with_laws(p) for p in GENERIC), *CONFINED)
 
 
 def _distance(p: Problem, law_: Array) -> Any:
@@ -245,17 +289,20 @@ def _distance(p: Problem, law_: Array) -> Any:
 @check(
     "MS-05",
     paper=f"{PAPER}, the functional J",
-    claim="J of any law; it exceeds V_0 by exactly sum_k lambda_k K_k(P || P*)",
+    claim="J of any law; it exceeds V_0 by exactly sum_k lambda_k K_k(P || P*), and is "
+    "infinite where the law has mass that the reference has not, or at an infinite "
+    "energy",
     truth="the marginal divergences weighted with sigma; they confirm the conditional "
-    "ones, weighted with lambda",
+    "ones, weighted with lambda; whether it is infinite from the sets",
     route="MP2 ID",
     tolerance="4 B u, with B the running error bound of either sum",
-    mistakes=numbered("L", 13, 14, 15, 16),
+    mistakes=numbered("L", 13, 14, 15, 16, 47),
     needs=("multiscale_objective",),
     cases=JUDGED,
 )
 def objectives(w: Witness, p: Problem) -> Iterator[Finding]:
     V0 = solved(p).energies[0]
+    yield from _infinite(w, p)
     for name in LAWS:
         truth = functional(p, name)
         found = w.multiscale_objective(p.more[name], *tables(p))
@@ -265,16 +312,24 @@ def objectives(w: Witness, p: Problem) -> Iterator[Finding]:
         yield agree(f"J less the distance from P*, {name}", excess, V0.value, slack)
 
 
+def _infinite(w: Witness, p: Problem) -> Iterator[Finding]:
+    for name in OUTSIDE:
+        if name in p.more:
+            found = w.multiscale_objective(p.more[name], *tables(p))
+            yield agree(f"J, {name}", found, functional(p, name).value, 0.0)
+
+
 @check(
     "MS-06",
     paper=f"{PAPER}, Theorem 1 for several levels",
     claim="P* attains V_0, and nothing else does: no law has a smaller J, and one "
-    "beside P* exceeds it by sum_k lambda_k K_k(. || P*); with one level this is the "
+    "beside P* exceeds it by sum_k lambda_k K_k(. || P*); where the reference has no "
+    "mass or the energy is infinite P* has none; with one level this is the "
     "variational principle of Theorem 1",
     truth="divergences from P* in 50 digits; the subject's own V_0 and P*",
     route="ID",
     tolerance="4 B u of all terms",
-    mistakes=numbered("L", 1, 8, 13, 16),
+    mistakes=numbered("L", 1, 8, 13, 16, 47),
     needs=("multiscale_energies", "multiscale_law", "multiscale_objective"),
     cases=JUDGED,
 )
@@ -284,7 +339,12 @@ def optimality(w: Witness, p: Problem) -> Iterator[Finding]:
     rounding = solved(p).law.tolerance(w)
     yield not_below("P*", P, 0 * P, 0)
     yield agree("the sum of P*", float(P.sum()), 1.0, P.size * rounding)
-    if not (P >= 0).all():
+    f, Q, _ = tables(p)
+    barred = (Q == 0) | np.isinf(f)
+    if barred.any():
+        yield agree("P* where J would be infinite", P[barred], 0 * P[barred], 0.0)
+    yield from _infinite(w, p)
+    if not (P >= 0).all() or P[barred].any():
         return
     slack = functional(p, "first law").tolerance(w) + solved(p).energies[0].tolerance(w)
     yield agree("J(P*)", w.multiscale_objective(P, *tables(p)), float(V0), 2 * slack)

@@ -12,7 +12,7 @@ module of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -50,9 +50,8 @@ def _product(conditionals: Sequence[Array]) -> Array:
 
 
 def _log_sum(logs: Array) -> Array:
-    """log sum exp along the last axis; 0 where there is nothing to sum."""
-    total = logsumexp(logs, axis=-1)
-    return np.where(np.isfinite(total), total, 0.0)
+    """log sum exp along the last axis."""
+    return np.asarray(logsumexp(logs, axis=-1))
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ class Backward:
         for k in reversed(range(V.ndim)):
             logs = np.log(prior[k]) - self.weighed(V, lam, k)
             total = self.log_sum(logs)
-            laws.insert(0, np.exp(logs - total[..., None]))
+            odds = np.exp(logs - total[..., None])
+            laws.insert(0, np.where(total[..., None] > -np.inf, odds, 0.0))
             V = -lam[k] * total
             energies.insert(0, V)
         return energies, _product(laws)
@@ -104,8 +104,13 @@ class Backward:
 
 def objective(_right: Any, P: Any, f: Any, Q: Any, lam: Any) -> float:
     """J(P) by conditional divergences."""
-    mean = float((np.asarray(P) * f).sum())
-    return mean + float(np.dot(lam, _divergences(P, Q)))
+    return _mean(P, f) + float(np.dot(lam, _divergences(P, Q)))
+
+
+def _mean(P: Any, f: Any) -> float:
+    """E_P f, f being +inf where it may be."""
+    P, f = np.asarray(P), np.asarray(f)
+    return float((P[P > 0] * f[P > 0]).sum())
 
 
 @np.errstate(all="ignore")
@@ -134,9 +139,21 @@ def _weighted(divergences: Callable[[Any, Any], Array], weights: Any) -> Fault:
     """`multiscale_objective` with these divergences and weights of them."""
 
     def wrong(_right: Any, P: Any, f: Any, Q: Any, lam: Any) -> float:
-        return float((P * f).sum() + weights(lam) @ divergences(P, Q))
+        return _mean(P, f) + float(weights(lam) @ divergences(P, Q))
 
     return wrong
+
+
+def _left_out(_right: Any, P: Any, f: Any, Q: Any, lam: Any) -> float:
+    """J without the terms that are infinite."""
+    P, f, Q = (np.asarray(of) for of in (P, f, Q))
+    inside = np.where((Q > 0) & np.isfinite(f), P, 0.0)
+    with np.errstate(all="ignore"):
+        pairs = zip(
+            _marginals(inside)[1:], _conditionals(P), _conditionals(Q), strict=True
+        )
+        K = [np.where(w > 0, w * np.log(p / q), 0.0).sum() for w, p, q in pairs]
+    return _mean(inside, f) + float(np.dot(lam, K))
 
 
 def _at(change: Callable[[Array], Any]) -> dict[str, Fault]:
@@ -270,6 +287,15 @@ def _without_widths(
     )
     base = np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(spread)[1]
     return value - 0.5 * lam[-1] * base, centre, spread
+
+
+def _of_one_sign(right: Any, loss: Any, *given: Any) -> Any:
+    """The moduli of the curvatures in place of the curvatures."""
+    if loss.kind != "quadratic" or np.ndim(loss.H) != 2:
+        return right.multiscale_gaussian(loss, *given)
+    curvatures, basis = np.linalg.eigh(loss.H)
+    H = (basis * np.abs(curvatures)) @ basis.T
+    return right.multiscale_gaussian(replace(loss, H=(H + H.T) / 2), *given)
 
 
 # --- the entries ----------------------------------------------------------------------
@@ -443,4 +469,16 @@ MULTISCALE = (
         {"multiscale_gaussian": _without_widths},
     ),
     *METROPOLIS,
+    Mistake(
+        "L46",
+        "curvatures made positive",
+        "a quadratic energy has the moduli of its curvatures, as if it were convex",
+        {"multiscale_gaussian": _of_one_sign},
+    ),
+    Mistake(
+        "L47",
+        "infinite terms left out of J",
+        "J has no term of a cell where the reference has no mass or f is infinite",
+        {"multiscale_objective": _left_out},
+    ),
 )

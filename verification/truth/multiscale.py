@@ -15,7 +15,8 @@ as implementations use it, is none:
 - *brute force*: the minimum of J over the simplex.
 
 Where Q gives a prefix no mass nothing is defined there; energies and conditionals are
-reported as 0.
+reported as 0.  Infinite energies are walls: so high a number in their place that the
+weight of what is behind it is nothing in any number of digits that is used.
 """
 
 from __future__ import annotations
@@ -41,13 +42,19 @@ __all__ = [
     "nested_law",
     "objective",
     "objective_by_levels",
+    "opened",
+    "outside",
     "product_of",
     "tilted",
+    "walled",
 ]
 
 Table = npt.NDArray[Any]  # of numbers of a carrier
 
 STARTS, GRADIENT = 4, 1e-11
+
+WALL = 2.0**20
+"""In place of +inf: below a temperature of 4 its weight is less than 1e-100000."""
 
 
 # --- tables of numbers ----------------------------------------------------------------
@@ -102,6 +109,29 @@ def index_of(ctx: Carrier, temperatures: Sequence[Any]) -> list[Number]:
     """Return σ_k = λ_k − λ_{k+1}, λ_{d+1} = 0."""
     lam = [ctx.number(v) for v in temperatures]
     return [a - b for a, b in pairwise([*lam, ctx.number(0)])]
+
+
+# --- what is infinite -----------------------------------------------------------------
+
+
+def walled(energies: Any) -> npt.NDArray[np.float64]:
+    """Return the energies with walls for what is infinite."""
+    f = np.asarray(energies, dtype=float)
+    return np.where(np.isinf(f), WALL, f)
+
+
+def opened(values: Any) -> Table:
+    """Return effective energies of walls: +inf where nothing is below but walls."""
+    return _each(lambda v: np.inf if v > WALL / 2 else v, values)
+
+
+def outside(law: Any, energies: Any, reference: Any) -> bool:
+    """Return whether J is infinite: P has mass where Q has none, or where f is +inf.
+
+    It is seen from the sets alone, without a number.
+    """
+    P, f, Q = (np.asarray(of, dtype=float) for of in (law, energies, reference))
+    return bool(((P > 0) & ((Q == 0) | np.isinf(f))).any())
 
 
 # --- nested ---------------------------------------------------------------------------

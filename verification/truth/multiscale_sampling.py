@@ -12,7 +12,9 @@ For two levels and a flat reference this is the published algorithm.  Written on
 whoever answers its questions, *which value is proposed* and *is it accepted*: given
 uniforms (a replay), uniforms that are being chosen (a design), or all answers in turn
 with their probabilities (the law).  For two levels all of it once more by the published
-loops, and by enumeration of the paths of the inner chain.
+loops, and by enumeration of the paths of the inner chain.  For any number of levels the
+recursion, with means over P* in place of those over an inner chain, must be the ratio
+of partition functions, which other routes know.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from verification.truth import closed_forms as cf
 from verification.truth.carriers import MP, Carrier, Double, Number
 
 __all__ = [
+    "Decided",
     "Designed",
     "Finite",
     "Flat",
@@ -38,6 +41,7 @@ __all__ = [
     "counts",
     "designed_run",
     "kernel",
+    "mean_ratio",
     "path_kernel",
     "published",
     "replayed",
@@ -109,10 +113,10 @@ class Finite:
         proposals: Sequence[Any],
     ) -> None:
         self.ctx, self.temperatures = ctx, [ctx.number(v) for v in temperatures]
-        self._f = np.asarray(energies, dtype=float)
-        Q = np.asarray(reference, dtype=object)
         number = np.frompyfunc(ctx.number, 1, 1)
-        self._Q = [number(Q)]
+        self._f = np.asarray(number(np.asarray(energies, dtype=object)), dtype=object)
+        self._Q = [number(np.asarray(reference, dtype=object))]
+        self._logs: dict[tuple[int, ...], Number] = {}
         while self._Q[0].ndim:
             self._Q.insert(0, np.asarray(self._Q[0].sum(axis=-1), dtype=object))
         self._proposals = [
@@ -136,13 +140,14 @@ class Finite:
 
     def log_prior(self, prefix: State) -> Number:
         """Return log q_k of the last level of a prefix given those above it."""
-        k = len(prefix)
-        whole = self._Q[k - 1][tuple(prefix[:-1])]
-        return self.ctx.log(self._Q[k][tuple(prefix)] / whole)
+        k, at = len(prefix), tuple(prefix)
+        if at not in self._logs:
+            self._logs[at] = self.ctx.log(self._Q[k][at] / self._Q[k - 1][at[:-1]])
+        return self._logs[at]
 
     def energy(self, w: State) -> Number:
         """Return f(w)."""
-        return self.ctx.number(float(self._f[tuple(w)]))
+        return self._f[tuple(w)]
 
 
 class Flat:
@@ -158,6 +163,7 @@ class Flat:
         self.ctx, self._loss = ctx, loss
         self.temperatures = [ctx.number(v) for v in temperatures]
         self._scales = [ctx.number(v) for v in scales]
+        self._known: dict[tuple[Any, ...], Number] = {}
 
     def proposed(self, k: int, w: State, source: Source) -> tuple[Any, Number]:
         """Return a value for level k, and 0: the proposals are symmetric."""
@@ -171,8 +177,11 @@ class Flat:
         return self.ctx.number(0)
 
     def energy(self, w: State) -> Number:
-        """Return f at all levels together."""
-        return cf.value(self.ctx, self._loss, [v for level in w for v in level])
+        """Return f at all levels together; a state is asked for several times."""
+        at = tuple(v for level in w for v in level)
+        if at not in self._known:
+            self._known[at] = cf.value(self.ctx, self._loss, list(at))
+        return self._known[at]
 
 
 # --- a run ----------------------------------------------------------------------------
@@ -210,19 +219,55 @@ class _Run:
         model, k = self.model, len(hat)
         if k == len(w):
             return (model.energy(w) - model.energy(hat)) / model.temperatures[-1]
-        terms = []
-        for _ in range(self.inner_steps[k - 1]):
-            self._step(k, w)
+        terms, weights = [], []
+        for weight in self._visits(k, w):
             longer = [*hat, w[k]]
             change = model.log_prior(longer) - model.log_prior(w[: k + 1])
             terms.append(change + self._theta(k) * self._log_ratio(longer, w))
-        return _log_mean_exp(model.ctx, terms)
+            weights.append(weight)
+        return _log_mean_exp(model.ctx, terms, weights)
+
+    def _visits(self, k: int, w: State) -> Iterator[Any]:
+        """Set level k to what the mean is over, one after the other; yield weights."""
+        for _ in range(self.inner_steps[k - 1]):
+            self._step(k, w)
+            yield 1
 
 
-def _log_mean_exp(ctx: Carrier, terms: list[Number]) -> Number:
+@dataclass
+class _Exact(_Run):
+    """The same with means over given laws of each level, (w_1, ..., w_k) -> number."""
+
+    laws: Sequence[Any] = ()
+
+    def _visits(self, k: int, w: State) -> Iterator[Any]:
+        for value, weight in enumerate(self.laws[k][tuple(w[:k])]):
+            w[k] = value
+            yield weight
+
+
+def mean_ratio(model: Finite, laws: Sequence[Any], hat: State, w: State) -> Number:
+    """Return the log of a prefix's ratio, by the recursion with means over P*.
+
+    It is log Z_{k+1}(hat) − log Z_{k+1}(w_≤k): both recursions, that of the ratios with
+    its exponents and its reference, and that of the partition functions, are checked.
+
+    Parameters
+    ----------
+    laws : sequence of arrays
+        The conditionals of P*, that of level k with k axes.
+    hat, w : sequence of int
+        A prefix of k levels, and one that differs from it in the last.
+    """
+    below = [0] * (len(model.shape) - len(w))
+    return _Exact(model, (), Given(iter(())), laws=laws)._log_ratio(hat, [*w, *below])
+
+
+def _log_mean_exp(ctx: Carrier, terms: list[Number], weights: list[Any]) -> Number:
     top = ctx.maximum(terms)
-    total = ctx.sum([ctx.exp(a - top) for a in terms])
-    return top + ctx.log(total / len(terms))
+    pairs = zip(terms, weights, strict=True)
+    total = ctx.sum([weight * ctx.exp(a - top) for a, weight in pairs])
+    return top + ctx.log(total / sum(weights))
 
 
 def counts(inner_steps: Sequence[int]) -> list[int]:
@@ -272,6 +317,27 @@ class Given:
         log_u = math.log(next(self.uniforms))
         self.odds = min(self.odds, abs(float(odds) - log_u))
         return log_u < odds
+
+
+@dataclass
+class Decided:
+    """Decisions that are known, and normals; nothing is left to odds."""
+
+    decisions: Iterator[bool]
+    normal: Iterator[float]
+
+    def choose(self, row: Sequence[Number]) -> int:
+        """Refuse: there is no table."""
+        raise TypeError(f"a choice among {len(row)} is no decision")
+
+    def normals(self, count: int) -> list[float]:
+        """Return the next normals."""
+        return [next(self.normal) for _ in range(count)]
+
+    def decide(self, odds: Number) -> bool:
+        """Return the next decision."""
+        del odds
+        return next(self.decisions)
 
 
 def _edges(row: Sequence[Number]) -> Iterator[tuple[int, Number]]:
@@ -346,6 +412,7 @@ class Designed:
     normal: Iterator[float] = field(default_factory=lambda: iter(()))
     uniforms: list[float] = field(default_factory=list)
     used: list[float] = field(default_factory=list)
+    decisions: list[bool] = field(default_factory=list)
 
     def choose(self, row: Sequence[Number]) -> int:
         """Choose a column by a uniform that is clear of all edges."""
@@ -359,6 +426,10 @@ class Designed:
 
     def decide(self, odds: Number) -> bool:
         """Decide by a uniform near the odds, or by any where that is not possible."""
+        self.decisions.append(self._decided(odds))
+        return self.decisions[-1]
+
+    def _decided(self, odds: Number) -> bool:
         likely = math.exp(min(0.0, float(odds)))
         above = next(self.fractions) >= likely
         wanted = float(odds) + (NEAR if above else -NEAR)
@@ -366,7 +437,8 @@ class Designed:
             u = float(np.float32(math.exp(wanted)))
             self.uniforms.append(u)
             return math.log(u) < odds
-        return self._settled(lambda u: _decided(odds, u, CLEAR_OF_ODDS))
+        decided: bool = self._settled(lambda u: _decided(odds, u, CLEAR_OF_ODDS))
+        return decided
 
     def _settled(self, answer: Any) -> Any:
         """Return the answer of the first fraction that gives one."""
