@@ -4,7 +4,8 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,9 +17,11 @@ from refimpl.experiments import (
     benchmark,
     benchmark_plots,
     checkpoints,
+    cluster,
     data,
     exact_figures,
     exact_plots,
+    executors,
     fetch,
     figures,
     multilevel,
@@ -29,6 +32,7 @@ from refimpl.experiments import (
     reproduction,
     settings,
     stored,
+    sweep,
     threads,
     workers,
 )
@@ -173,7 +177,10 @@ def _data_argument(command: argparse.ArgumentParser) -> None:
 
 
 def _run(
-    chosen: Sequence[stored.StoredSetting], options: argparse.Namespace, jobs: int
+    chosen: Sequence[stored.StoredSetting],
+    options: argparse.Namespace,
+    jobs: int,
+    elsewhere: AbstractContextManager[Executor | None] | None = None,
 ) -> None:
     """All that is not finished; Ctrl-C stops after the updates under way."""
     places = [checkpoints.Place(options.out, one) for one in chosen]
@@ -187,14 +194,16 @@ def _run(
             return interrupted()
 
         try:
-            workers.train_all(
-                left,
-                options.out,
-                data_folder=options.data_dir,
-                jobs=jobs,
-                force=options.force,
-                watch=watch,
-            )
+            with elsewhere or nullcontext() as executor:
+                workers.train_all(
+                    left,
+                    options.out,
+                    data_folder=options.data_dir,
+                    jobs=jobs,
+                    executor=executor,
+                    force=options.force,
+                    watch=watch,
+                )
         except checkpoints.Interrupted as error:
             done = sum(one.is_finished for one in places)
             of_all = f", {done} of {len(places)} runs are complete" * (len(places) > 1)
@@ -203,6 +212,38 @@ def _run(
                 f"{error}{of_all}; the same command{again} goes on from there",
                 ExitCode.INTERRUPTED,
             ) from error
+
+
+# --- sweep ----------------------------------------------------------------------------
+
+
+def _sweep_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE.toml",
+        help="with a table [base] of what `train` is told, a table [grid] of lists of "
+        "values, of which all combinations are run, and tables [[runs]] of single runs",
+    )
+    command.add_argument(
+        "--executor",
+        default=executors.PROCESSES,
+        metavar="WHERE",
+        help="processes of this machine, one for each core; or how many of them; or "
+        "the cluster of a Dask scheduler, dask://HOST:PORT, whose workers all see the "
+        "folders of records and data; the numbers do not depend on it "
+        f"(default: {executors.PROCESSES})",
+    )
+    _common_arguments(command, "sweep", "the records")
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    where = executors.Where.of(options.executor)
+    chosen = sweep.read_file(options.file)
+    _run(chosen, options, where.jobs, where.open())
+    for warning in sweep.warnings(chosen, options.out):
+        print(f"refimpl: warning: {warning}", file=sys.stderr)
+    print(sweep.table(chosen, options.out), end="")
 
 
 # --- reproduce ------------------------------------------------------------------------
@@ -217,10 +258,10 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
             *_MULTILEVEL,
             "all",
         ],
-        help="of the paper, and the phase diagram of both regularisations; all: of "
-        f"Section 6. {', '.join(exact_figures.FIGURES)} and multilevel-bias are exact, "
-        "need no data and heed --out and --format alone. multilevel: the published "
-        "experiment of multilevel Metropolis, scaled down unless --published",
+        help="of the paper, the phase diagram of both regularisations, and those of "
+        f"several temperatures. {', '.join(exact_figures.FIGURES)} and multilevel-bias "
+        "are exact, need no data and heed --out and --format alone. multilevel: the "
+        "published experiment of multilevel Metropolis, scaled down unless --published",
     )
     command.add_argument(
         "--published",
@@ -269,14 +310,22 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
 def _reproduce(options: argparse.Namespace) -> None:
     if options.published and (options.name, options.data) != ("multilevel", "mnist"):
         raise _Failure("--published is of multilevel on mnist alone: leave it out")
-    if options.name in exact_figures.FIGURES:
-        _reproduce_exactly(options)
-        return
-    if options.name in _MULTILEVEL:
+    if options.name == "all":
+        for name in exact_figures.FIGURES:
+            _reproduce_exactly(name, options)
+        _reproduce_section_6(list(reproduction.EXPERIMENTS), options)
+        for reproduce in _MULTILEVEL.values():
+            reproduce(options)
+    elif options.name in exact_figures.FIGURES:
+        _reproduce_exactly(options.name, options)
+    elif options.name in _MULTILEVEL:
         _MULTILEVEL[options.name](options)
-        return
-    everything = options.name == "all"
-    names = list(reproduction.EXPERIMENTS) if everything else [options.name]
+    else:
+        _reproduce_section_6([options.name], options)
+
+
+def _reproduce_section_6(names: list[str], options: argparse.Namespace) -> None:
+    """Tables and figures that are made from training runs, each run once."""
     if any(name.startswith("figure") for name in names):
         _require_matplotlib()
     readings = list(dict.fromkeys(options.reading or ["printed", "closest"]))
@@ -298,10 +347,10 @@ def _reproduce(options: argparse.Namespace) -> None:
         _publish(name, {r: plan[name, r] for r in readings}, options)
 
 
-def _reproduce_exactly(options: argparse.Namespace) -> None:
+def _reproduce_exactly(name: str, options: argparse.Namespace) -> None:
     """The record, the table and the figure of a name that needs no training."""
     _require_matplotlib()
-    name, out = options.name, options.out
+    out = options.out
     out.mkdir(parents=True, exist_ok=True)
     found = exact_figures.record(name)
     files = exact_figures.write(name, found, out)
@@ -324,7 +373,7 @@ def _publish(
     seconds = reproduction.seconds_of(every, options.out)
     text = reproduction.document(name, found, seconds)
     table = options.out / f"{name}.md"
-    table.write_text(text, encoding="utf-8", newline="\n")
+    records.write_whole(table, text)
     files = [table]
     if name.startswith("figure"):
         formats = options.format or ["svg"]
@@ -350,7 +399,7 @@ def _reproduce_multilevel(options: argparse.Namespace) -> None:
     found = multilevel_reproduction.gathered(chosen, options.out)
     text = multilevel_reproduction.document(found)
     table = options.out / "multilevel.md"
-    table.write_text(text, encoding="utf-8", newline="\n")
+    records.write_whole(table, text)
     print(text)
     for sentence in multilevel_reproduction.timings(found):
         print(sentence)
@@ -551,11 +600,51 @@ def _benchmark(options: argparse.Namespace) -> None:
             for several in cases.values()
             for timing in several
         }
-    (out / "benchmark.txt").write_text(table, encoding="utf-8")
+    records.write_whole(out / "benchmark.txt", table)
     lines = "".join(timing.to_line() for timing in timings)
-    (out / "benchmark.jsonl").write_text(lines, encoding="utf-8")
+    records.write_whole(out / "benchmark.jsonl", lines)
     drawn = benchmark_plots.draw(grown, out, ["svg"]) if grown else []
     for path in [out / "benchmark.txt", out / "benchmark.jsonl", *drawn]:
+        print(path)
+
+
+# --- cluster --------------------------------------------------------------------------
+
+
+def _cluster_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rounds",
+        type=_whole("a number of rounds", 1),
+        default=5,
+        metavar="N",
+        help="default: 5",
+    )
+    command.add_argument(
+        "--updates",
+        type=_whole("a number of updates", 1),
+        default=500,
+        metavar="N",
+        help="of each run of the sweep (default: 500)",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("cluster"),
+        metavar="FOLDER",
+        help="for the table and what was measured; made if absent (default: cluster)",
+    )
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    out = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    with _bar(options.rounds) as step:
+        found = cluster.measure(options.rounds, options.updates, step)
+    table = cluster.table(found)
+    print(table)
+    records.write_whole(out / "cluster.txt", table)
+    records.write_whole(out / "cluster.json", found.to_json())
+    for path in [out / "cluster.txt", out / "cluster.json"]:
         print(path)
 
 
@@ -566,6 +655,12 @@ _COMMANDS = (
         "not said is as in Table 1",
         _train,
         _train_arguments,
+    ),
+    (
+        "sweep",
+        "train many networks, a grid of settings told by a file, here or on a cluster",
+        _sweep,
+        _sweep_arguments,
     ),
     (
         "reproduce",
@@ -584,6 +679,12 @@ _COMMANDS = (
         "seconds per weight update beside NumPy's and PyTorch's, and how they grow",
         _benchmark,
         _benchmark_arguments,
+    ),
+    (
+        "cluster",
+        "what a cluster buys: Algorithm 4 over a line, and a sweep on two workers",
+        _cluster,
+        _cluster_arguments,
     ),
     ("fetch", "download the four files of MNIST", _fetch, _data_argument),
 )

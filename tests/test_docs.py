@@ -6,16 +6,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from refimpl import quadrature
+from refimpl.laws import GibbsLaw
+from refimpl.losses import Constant, Quadratic
+from refimpl.output_laws import importance_law
+from refimpl.regularised import posterior_mean
+from refimpl.two_step import two_step
 from verification.checks import Verdict, all_checks, find, run_check
 from verification.mistakes import CATALOGUE
 from verification.subject import METHODS, Witness
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("api/*.md")), ROOT / "README.md"]
 ERRATA = [f"E{n}" for n in range(1, 17)]
 CHECKS = {entry.id for entry in all_checks()}
 
@@ -197,11 +203,22 @@ def test_the_figures_of_quadrature_are_current() -> None:
     assert f"10^{{{math.log10(quadrature.TOLERANCE):.0f}}}" in text
 
 
-def test_the_examples_of_the_front_page_run(
+def pieces(page: str) -> list[str]:
+    """The Python of a page, piece by piece."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+
+
+def test_the_examples_of_the_quick_start_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = (DOCS / "index.md").read_text(encoding="utf-8")
-    loop, property_test = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    mine, loop, property_test = pieces("quickstart.md")
+    assert set(verdicts(adapter(mine), "ALG1", "EQ12")) == {
+        Verdict.PASS,
+        Verdict.NOT_RUN,
+    }
+    broken = mine.replace("+ tau * H, x", "+ tau**2 * H, x")
+    assert Verdict.FAIL in verdicts(adapter(broken), "EQ12")
     exec(loop, {})
     assert re.findall(r"^(\w+) 50", capsys.readouterr().out, re.M) == [
         "ExactMean",
@@ -210,6 +227,25 @@ def test_the_examples_of_the_front_page_run(
     names: dict[str, Any] = {}
     exec(property_test, names)
     names["test_my_local_entropy"]()
+
+
+def test_the_estimator_of_the_documentation_is_one() -> None:
+    """Within ten deviations of independent samples; exact where weights are equal."""
+    names: dict[str, Any] = {}
+    exec(pieces("adding.md")[0], names)
+    estimator = names["Antithetic"](20_000)
+    f = Quadratic([[2.0, 0.5], [0.5, 1.0]], [1.0, 0.0])
+    (step,) = two_step(
+        [f], [2.0, -1.0], tau=0.5, project=estimator, rng=np.random.default_rng(3)
+    )
+    law = importance_law(f, [2.0, -1.0], 0.5, J=40_000)
+    wrong = np.abs(step.x - posterior_mean(f, [2.0, -1.0], 0.5))
+    assert wrong.max() < 10 * np.sqrt(np.diag(law.covariance).max())
+    constant = names["Antithetic"](2)(
+        GibbsLaw(Constant(0.0, 2), np.array([1.0, 2.0]), 0.5),
+        rng=np.random.default_rng(3),
+    )
+    assert constant.x == pytest.approx([1.0, 2.0], abs=1e-14)
 
 
 def test_the_examples_of_the_readme_say_what_they_print(

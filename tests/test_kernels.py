@@ -68,6 +68,7 @@ ELSEWHERE |= {
     for name in (
         *("multiscale.metropolis:propose", "multiscale.metropolis:outer_step"),
         *("multiscale.metropolis:run", "multiscale.enumeration:visits"),
+        "multiscale.enumeration:log_visits",
         "experiments.multilevel_network:hidden",
         "experiments.multilevel_network:squared_loss",
         "experiments.multilevel_network:output_loss",

@@ -28,6 +28,7 @@ from refimpl.experiments.settings import Setting, of_section_6
 pytest.importorskip("sklearn")
 pytest.importorskip("threadpoolctl")
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 QUICK = [
     "train",
     "--method",
@@ -377,7 +378,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduction, "SGD_BEFORE", 5)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is computed exactly, from the published records."""
+    for name in command.exact_figures.FIGURES:
+        found = command.exact_figures.read(name, DOCS / "landscapes")
+        monkeypatch.setitem(
+            command.exact_figures.FIGURES, name, lambda found=found: found
+        )
+    bias = list(command.records.read(DOCS / "multilevel" / "multilevel-bias.jsonl"))
+    families = command.multilevel_bias.FAMILIES
+    monkeypatch.setattr(command.multilevel_bias, "FAMILIES", families[:1])
+    monkeypatch.setattr(command.multilevel_bias, "records", lambda family: bias)
+
+
+@pytest.mark.usefixtures("quick", "known")
 def test_everything_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     words = ["reproduce", "all", "--data", "digits", "--updates", "10", "--seeds", "2"]
@@ -386,11 +401,13 @@ def test_everything_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr()
     assert said.err == ""
     drawings = [f"figure-{n}" for n in range(4, 9)]
-    names = ["section-6.1", "table-1", "table-2", *drawings]
+    exact = ["figure-1", "figure-2", "figure-3", "phase-diagram"]
+    names = [*exact, "section-6.1", "table-1", "table-2", *drawings, "multilevel"]
     place = folder / "reproduction"
     assert {file.stem for file in place.glob("*.md")} == set(names)
-    figures = {file.name for file in place.glob("*.svg")}
-    assert figures == {f"{name}-improved.svg" for name in drawings}
+    figures = {file.stem for file in place.glob("*.svg")}
+    trained = {f"{name}-improved" for name in drawings}
+    assert figures == trained | {*exact, "multilevel", "multilevel-bias"}
     assert said.out.count("## Reading: improved") == 3  # of the tables, which are shown
     kept = {file: file.stat().st_mtime_ns for file in place.glob("*.jsonl")}
     figure = place / "figure-4-improved.svg"

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
-from refimpl.experiments.records import Record
+from refimpl.experiments.records import Record, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -236,9 +236,11 @@ def save(figure: Any, folder: Path, name: str, formats: Iterable[str]) -> list[P
         if suffix == "svg":
             text = StringIO()
             figure.savefig(text, format=suffix, metadata=_NO_DATE[suffix])
-            file.write_text(_lean(text.getvalue()), encoding="utf-8", newline="\n")
+            write_whole(file, _lean(text.getvalue()))
         else:
-            figure.savefig(file, format=suffix, metadata=_NO_DATE[suffix])
+            drawn = BytesIO()
+            figure.savefig(drawn, format=suffix, metadata=_NO_DATE[suffix])
+            write_whole(file, drawn.getvalue())
         files.append(file)
     return files
 

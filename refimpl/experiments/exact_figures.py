@@ -12,6 +12,7 @@ from typing import Any
 from refimpl.experiments.best_gaussians import figure_3
 from refimpl.experiments.landscapes import CRITICAL, TABLE, figure_1, figure_2
 from refimpl.experiments.phase_diagram import phase_diagram
+from refimpl.experiments.records import write_whole
 from refimpl.experiments.reproduction import markdown
 
 Record = dict[str, Any]
@@ -57,7 +58,7 @@ def write(name: str, found: Record, folder: Path) -> list[Path]:
     files = [folder / f"{name}.json", folder / f"{name}.md"]
     texts = ["{\n" + ",\n".join(lines) + "\n}\n", document(name, found)]
     for file, text in zip(files, texts, strict=True):
-        file.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(file, text)
     return files
 
 

@@ -1,19 +1,35 @@
-"""Several training runs at once, each in one process on one core.
+"""Several training runs at once, each on one core: of this machine, or of others.
 
 What a run computes does not depend on who computes it, nor on what runs beside it.
+
+Processes of this machine tell their parent how far they are through memory they share.
+With other executors all that is shared is the folder of the records: in it lies a file,
+the *leave*, for as long as runs may go on.  A worker that does not find it computes
+nothing: either it was told to stop, or it does not see the folder.
 """
 
 import multiprocessing
 import os
+import platform
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import mkstemp
 from threading import Thread
+from time import monotonic
 from typing import Any
 
+from refimpl.errors import InvalidParameter
 from refimpl.experiments import data as data_sets
 from refimpl.experiments.checkpoints import Interrupted, Place, train
 from refimpl.experiments.stored import StoredSetting
@@ -24,6 +40,11 @@ MOST = 4
 _POLL = 0.2  # seconds
 
 Watch = Callable[[float], bool]
+Futures = dict[Future[Any], StoredSetting]
+
+
+class Lost(Interrupted):
+    """What computed the runs is gone; their files are ready to go on from."""
 
 
 def default_jobs() -> int:
@@ -42,6 +63,7 @@ def train_all(
     *,
     data_folder: Path | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
     force: bool = False,
     watch: Watch = lambda _: False,
 ) -> None:
@@ -56,6 +78,10 @@ def train_all(
         Where the files of MNIST are.
     jobs : int
         Processes at once; 1 is this one.
+    executor : concurrent.futures.Executor, optional
+        What runs them in place of processes of this machine.  Its workers see both
+        folders under the same names; without a data folder each of them looks where
+        its own environment says.
     force : bool
         Whether to begin all of them anew.
     watch : callable
@@ -65,14 +91,19 @@ def train_all(
     Raises
     ------
     Interrupted
-        If `watch` stopped a run.
+        If `watch` stopped a run; `Lost`, if a process was ended from outside or the
+        executor gave a run up.
+    InvalidParameter
+        If a worker of the executor does not see the folder.
     RefimplError, OSError
         As `refimpl.experiments.checkpoints.train`.
     """
     if force:
         _forget(settings, folder, data_folder)
     longest_first = sorted(settings, key=lambda one: -one.work(one.total))
-    if jobs == 1 or len(settings) == 1:
+    if executor is not None:
+        _elsewhere(longest_first, folder, data_folder, executor, watch)
+    elif jobs == 1 or len(settings) == 1:
         for one in longest_first:
             _train(one, folder, data_folder, watch)
     else:
@@ -164,35 +195,43 @@ def _side_by_side(
     workers = min(jobs, len(settings))
     with ProcessPoolExecutor(workers, context, _begin, (shared,)) as pool:
         with _deaf():
-            futures = [
-                pool.submit(_child, one, folder, data_folder) for one in settings
-            ]
+            futures = {
+                pool.submit(_child, one, folder, data_folder): one for one in settings
+            }
         try:
-            _follow(futures, shared, watch)
+            _follow(futures, lambda: shared.done.value, watch)
         finally:
             shared.stop.set()
-    if not all(Place(folder, one).is_finished for one in settings):
-        raise Interrupted("interrupted")
+    _require_all(settings, folder)
 
 
-def _follow(futures: list[Future[None]], shared: _Shared, watch: Watch) -> None:
-    """Until all are done, one fails, or `watch` wishes to stop."""
+def _follow(futures: Futures, done: Callable[[], float], watch: Watch) -> None:
+    """Until all are finished, one fails, or `watch` wishes to stop."""
     told, left = 0.0, set(futures)
     while left:
         finished, left = wait(left, _POLL, return_when=FIRST_EXCEPTION)
         for one in finished:
             _raise_but_interrupted(one)
-        done = shared.done.value
-        if watch(done - told):
+        by_now = done()
+        if watch(by_now - told):
             return
-        told = done
+        told = by_now
 
 
-def _raise_but_interrupted(future: Future[None]) -> None:
-    """A child that stopped was told to."""
+def _raise_but_interrupted(future: Future[Any]) -> None:
+    """One that stopped was told to."""
+    if future.cancelled():
+        raise Lost("the executor gave up a run")
     error = future.exception()
+    if isinstance(error, BrokenExecutor):
+        raise Lost("a process that computed a run was ended from outside") from error
     if error is not None and not isinstance(error, Interrupted):
         raise error
+
+
+def _require_all(settings: Sequence[StoredSetting], folder: Path) -> None:
+    if not all(Place(folder, one).is_finished for one in settings):
+        raise Interrupted("interrupted")
 
 
 @contextmanager
@@ -206,3 +245,68 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# --- elsewhere
+
+
+def _elsewhere(
+    settings: Sequence[StoredSetting],
+    folder: Path,
+    data_folder: Path | None,
+    executor: Executor,
+    watch: Watch,
+) -> None:
+    folder = folder.absolute()  # a worker stands somewhere else
+    data_folder = data_folder and data_folder.absolute()
+    leave, futures = _leave(folder), Futures()
+
+    def done() -> float:
+        return work([one for future, one in futures.items() if future.done()])
+
+    try:
+        for one in settings:
+            futures[executor.submit(_far, one, folder, data_folder, leave)] = one
+        _follow(futures, done, watch)
+    finally:
+        leave.unlink(missing_ok=True)
+        wait(futures)
+    _require_all(settings, folder)
+
+
+def _leave(folder: Path) -> Path:
+    """A file that says that runs may go on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number, name = mkstemp(prefix=".leave-", dir=folder)
+    os.close(number)
+    return Path(name)
+
+
+def _far(
+    setting: StoredSetting, folder: Path, data_folder: Path | None, leave: Path
+) -> None:
+    """One run, on a worker."""
+    if not _has(leave):  # if it was taken away, nobody listens any more
+        raise InvalidParameter(
+            f"the worker on {platform.node()} does not see {folder}, where the records "
+            "are kept: choose a folder that all workers share"
+        )
+    asked = monotonic()
+
+    def watch(_: float) -> bool:
+        nonlocal asked
+        if monotonic() - asked < _POLL:
+            return False
+        asked = monotonic()
+        return not _has(leave)
+
+    _train(setting, folder, data_folder, watch)
+
+
+def _has(leave: Path) -> bool:
+    """By opening it: what a network file system says of its name may be old."""
+    try:
+        leave.open("rb").close()
+    except OSError:
+        return False
+    return True
