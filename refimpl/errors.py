@@ -3,7 +3,6 @@
 Every exception that this package raises on purpose is a `RefimplError`.
 """
 
-import re
 from typing import Any
 
 
@@ -14,7 +13,7 @@ class RefimplError(Exception):
     """
 
     def __str__(self) -> str:
-        return re.sub(r"\s*\n\s*", " ", super().__str__())
+        return " ".join(map(str.strip, super().__str__().splitlines()))
 
 
 class InvalidParameter(RefimplError, ValueError):

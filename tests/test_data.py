@@ -241,12 +241,21 @@ def test_a_fault_is_one_sentence_that_names_the_file(
 def test_a_file_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     write(tmp_path, small())
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InvalidData, match=f"{TRAIN_IMAGES} cannot be read: Permission"):
+        load("mnist", tmp_path)
+
+
+def test_a_small_file_that_unpacks_to_much_is_not_unpacked(tmp_path: Path) -> None:
+    """100 kB that would be 100 MB; no more than the largest of MNIST is made."""
+    write(tmp_path, small())
+    packed = gzip.compress(bytes(10**8), mtime=0)
+    (tmp_path / TRAIN_IMAGES).write_bytes(packed)
+    with pytest.raises(InvalidData, match="too large: it has more than 67108864 bytes"):
         load("mnist", tmp_path)
 
 

@@ -192,7 +192,7 @@ def test_a_checkpoint_is_whole_or_not_there(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_settle", full)
+    monkeypatch.setattr("refimpl.experiments.records.settle", full)
     with pytest.raises(OSError, match="No space left"):
         train(setting, digits, tmp_path, watch=stop_at(9))
     monkeypatch.undo()
@@ -234,6 +234,69 @@ def test_a_checkpoint_that_is_none(tmp_path: Path) -> None:
     np.savez(place.checkpoint, k=3)
     with pytest.raises(InvalidParameter, match="is no checkpoint of this version"):
         Checkpoint.load(place.checkpoint)
+
+
+def test_a_checkpoint_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Wherever it is cut off, whichever byte is wrong."""
+    _, place = stopped(tmp_path)
+    right = place.checkpoint.read_bytes()
+    kept = Checkpoint.load(place.checkpoint)
+    for n in range(0, len(right), 97):
+        place.checkpoint.write_bytes(right[:n])
+        with pytest.raises(InvalidParameter, match="is no checkpoint of this version"):
+            Checkpoint.load(place.checkpoint)
+        wrong = bytearray(right)
+        wrong[n] ^= 1
+        place.checkpoint.write_bytes(wrong)
+        try:
+            found = Checkpoint.load(place.checkpoint)
+        except InvalidParameter:
+            continue
+        for name in Checkpoint.__annotations__:  # what zip says of dates is no matter
+            assert np.array_equal(getattr(found, name), getattr(kept, name))
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "renamed", "single", "packed"])
+def test_a_checkpoint_of_another_version(tmp_path: Path, change: str) -> None:
+    """Named, although all or most of what this version needs may be there."""
+    setting, place = stopped(tmp_path)
+    with np.load(place.checkpoint, allow_pickle=False) as file:
+        held = dict(file)
+    changed: dict[str, Any] = {
+        "more": {**held, "schema": np.array(2)},
+        "fewer": {name: held[name] for name in held if name != "digest"},
+        "renamed": {("kept" if k == "last" else k): v for k, v in held.items()},
+        "single": {**held, "x": held["x"].astype(np.float32)},
+        "packed": held,
+    }[change]
+    (np.savez_compressed if change == "packed" else np.savez)(
+        place.checkpoint, **changed
+    )
+    with pytest.raises(InvalidParameter, match="is no checkpoint of this version"):
+        train(setting, digits, tmp_path)
+    assert place.growing.exists()
+
+
+def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
+    """Of another seed, under this one's name: its weights would fit."""
+    setting, place = stopped(tmp_path)
+    other = replace(setting, seed=7)
+    with pytest.raises(Interrupted):
+        train(other, digits, tmp_path, watch=stop_at(6))
+    os.replace(Place(tmp_path, other).checkpoint, place.checkpoint)
+    with pytest.raises(InvalidParameter, match="was not written beside this"):
+        train(setting, digits, tmp_path)
+
+
+def test_a_growing_record_that_is_damaged(tmp_path: Path) -> None:
+    setting, place = stopped(tmp_path)
+    lines = place.growing.read_bytes()
+    place.growing.write_bytes(lines[:-3] + b"7" + lines[-2:])
+    with pytest.raises(InvalidParameter, match="or one of them is damaged"):
+        train(setting, digits, tmp_path)
+    assert train(setting, digits, tmp_path, force=True).read_bytes() == whole(
+        setting, tmp_path / "whole"
+    )
 
 
 def test_a_checkpoint_never_runs_what_it_holds(tmp_path: Path) -> None:
@@ -349,6 +412,39 @@ def test_what_is_no_record(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(InvalidParameter, match="is no record of a training run"):
         read(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"schema": 1', '"schema": 2'),
+        ('"schema": 1', '"schema": 1, "more": 0'),
+        ('"accuracy": ', '"accuracy": "much", "was": '),
+        ('"k": 2,', '"k": 2.5,'),
+        ('"k": 2,', '"k": 2, "k": 4,'),
+        ('"ended": "complete"', '"ended": null'),
+        ('"spread": [', '"spread": [NaN, '),
+        ('"data_warnings": []', '"data_warnings": "none"'),
+    ],
+)
+def test_a_record_of_another_form(tmp_path: Path, old: str, new: str) -> None:
+    """Of a newer version, or damaged: no number of it is taken."""
+    record = train(RUNS[0], digits, tmp_path)
+    text = record.read_text()
+    assert old in text
+    record.write_text(text.replace(old, new, 1))
+    with pytest.raises(InvalidParameter, match="is no record of a training run"):
+        read(record)
+
+
+def test_times_that_are_damaged(tmp_path: Path) -> None:
+    record = train(RUNS[0], digits, tmp_path)
+    times = Place(tmp_path, RUNS[0]).times
+    times.write_text(times.read_text()[:20])
+    with pytest.raises(InvalidParameter, match="does not say how long"):
+        checkpoints.seconds_per_update(record)
+    times.unlink()
+    assert checkpoints.seconds_per_update(record) is None
 
 
 def test_a_record_that_breaks_off_is_none(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from verification.checks import (
 )
 from verification.connect.in_process import DEFAULT, load
 from verification.errors import UsageError
+from verification.files import replace
 from verification.subject import Witness
 
 __all__ = ["LEVELS", "Census", "Level", "Sample", "false_alarms"]
@@ -223,24 +224,36 @@ def _read(path: Path, seed: int) -> dict[int, Sample]:
     """
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text in UTF-8") from None
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
     whole = text[: text.rfind("\n") + 1]
     found: dict[int, Sample] = {}
     for line in whole.splitlines():
         try:
             of, run, sample = _parsed(line)
-        except (ValueError, TypeError, KeyError):
+        except _OF_ANOTHER_FORM:
             raise UsageError(
                 f"{path} holds a line that is no run: {line[:60]}"
             ) from None
         if of != seed:
             raise UsageError(f"{path} holds runs of the seed {of}, not {seed}")
         if gone := sorted(set(sample.evidence) - set(_tests())):
-            raise UsageError(f"{path} holds runs of {gone[0]}, a test there is not")
+            test = " ".join(gone[0].split())[:60]
+            raise UsageError(f"{path} holds runs of {test}, a test there is not")
         found[run] = sample.with_those_of(found.get(run))
     if whole != text:
-        path.write_text(whole, encoding="utf-8")
+        _written(path, lambda: replace(path, whole.encode()))
     return found
+
+
+#: What reading a line raises that no run has written.
+_OF_ANOTHER_FORM = (
+    *(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
+)
 
 
 def _parsed(line: str) -> tuple[int, int, Sample]:
@@ -255,8 +268,18 @@ def _parsed(line: str) -> tuple[int, int, Sample]:
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    def write() -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    _written(path, write)
+
+
+def _written(path: Path, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as exc:
+        raise UsageError(f"cannot write {path}: {exc.strerror}") from exc
 
 
 def _samples(tasks: list[tuple[str, frozenset[str]]]) -> Iterator[Sample]:

@@ -6,33 +6,46 @@ that two records of one setting are equal byte for byte.  While it grows its nam
 in ``.partial``, as `refimpl.experiments.records` has it.
 
 A checkpoint is written beside it every few seconds: k, x_k, the chain's last state
-where the setting needs it, and how long the record was.  It takes its name when it is
-whole.  So a run may be killed at any moment: the record is cut to the checkpoint's
-length and goes on.  Seconds per update are kept in the checkpoint, and in the end in a
+where the setting needs it, and how long the record was, with its digest.  It takes its
+name when it is whole.  So a run may be killed at any moment: the record is cut to the
+checkpoint's length and goes on, unless it is not the one that the checkpoint was
+written beside.  Seconds per update are kept in the checkpoint, and in the end in a
 file of their own.  While somebody writes them all are locked, by a file that goes with
 the last of them.
 """
 
 import hashlib
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import IO, Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from refimpl import __version__
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter, MissingExtra, NonFinite, RefimplError
 from refimpl.experiments.data import Data
-from refimpl.experiments.records import partial
+from refimpl.experiments.records import (
+    as_fields,
+    fresh,
+    naming,
+    parsed,
+    partial,
+    settle,
+    write_whole,
+)
 from refimpl.experiments.settings import Setting
 from refimpl.experiments.stored import StoredSetting, training_of
 from refimpl.experiments.threads import one_blas_thread
@@ -122,18 +135,14 @@ class Place:
     def tidy(self) -> None:
         """Remove what a finished run needs no more."""
         self.checkpoint.unlink(missing_ok=True)
-        _fresh(self.checkpoint).unlink(missing_ok=True)
+        for file in (self.checkpoint, self.times):
+            fresh(file).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Remove all files of the run."""
         self.tidy()
         for file in (self.growing, self.record, self.times):
             file.unlink(missing_ok=True)
-
-
-def _fresh(path: Path) -> Path:
-    """The name of a file until it is whole."""
-    return path.with_name(path.name + ".new")
 
 
 @dataclass
@@ -148,6 +157,8 @@ class Checkpoint:
         What else the next update needs: the chain's last state, if it starts there.
     length : int
         Bytes of the record that belong to it.
+    digest : str
+        Of these bytes, SHA-256: a checkpoint goes on from no other record.
     seconds : ndarray, shape (k,)
         How long each update took.
     """
@@ -156,17 +167,14 @@ class Checkpoint:
     x: Array
     last: Array
     length: int
+    digest: str
     seconds: Array
 
     def save(self, path: Path) -> None:
         """Write it; whoever looks finds the old one or the new one, whole."""
-        fresh = _fresh(path)
-        with fresh.open("wb") as file:
-            np.savez(
-                file, **{one.name: getattr(self, one.name) for one in fields(self)}
-            )
-            _settle(file)
-        os.replace(fresh, path)
+        file = BytesIO()  # a full disk leaves zipfile speechless, but not `write_whole`
+        np.savez(file, **{name: getattr(self, name) for name in _STORED})
+        write_whole(path, file.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -175,22 +183,88 @@ class Checkpoint:
         Raises
         ------
         InvalidParameter
-            If the file is no checkpoint.
+            If the file is no checkpoint, a damaged one, or of another version.
         """
+        raw = path.read_bytes()
         try:
-            with path.open("rb") as raw, np.load(raw) as file:
-                found = {one.name: file[one.name] for one in fields(cls)}
-        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            found = {name: array.copy() for name, array in _stored(raw)}
+            k, length = int(found["k"]), int(found["length"])
+            if not 0 <= k == len(found["seconds"]) or length < 0:
+                raise ValueError("counts that do not fit")
+        except Exception as error:  # of zipfile and of NumPy, in great variety
             raise InvalidParameter(
                 f"{path} is no checkpoint of this version: begin anew with --force"
             ) from error
-        return cls(
-            int(found["k"]),
-            found["x"],
-            found["last"],
-            int(found["length"]),
-            found["seconds"],
-        )
+        digest = str(found["digest"])
+        return cls(k, found["x"], found["last"], length, digest, found["seconds"])
+
+
+_STORED = {
+    "k": ("<i8", 0),
+    "x": ("<f8", 1),
+    "last": ("<f8", 1),
+    "length": ("<i8", 0),
+    "digest": ("<U64", 0),
+    "seconds": ("<f8", 1),
+}
+"""What a checkpoint holds: by name the type and the number of axes."""
+
+_LONGEST_HEADER = 256  # characters; NumPy reads it as Python
+
+
+def _stored(raw: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a checkpoint by name; every byte of them is in the file.
+
+    Nothing is made room for that a damaged header announces, and no object is read.
+    """
+    with ZipFile(BytesIO(raw)) as file:
+        if file.namelist() != [f"{name}.npy" for name in _STORED]:
+            raise ValueError("other arrays than those of a checkpoint")
+        for one, (name, (dtype, axes)) in zip(
+            file.infolist(), _STORED.items(), strict=True
+        ):
+            if one.compress_type != ZIP_STORED or one.file_size > len(raw):
+                raise ValueError("more bytes than there are")
+            yield name, _array(file.read(one), np.dtype(dtype), axes)
+
+
+def _array(content: bytes, dtype: Any, axes: int) -> NDArray[Any]:
+    """An array of NumPy's own format, of this type and with so many axes."""
+    file = BytesIO(content)
+    if npy.read_magic(file) != (1, 0):
+        raise ValueError("another format of arrays")
+    shape, _, found = npy.read_array_header_1_0(file, _LONGEST_HEADER)
+    body = content[file.tell() :]
+    if found != dtype or len(shape) != axes:
+        raise ValueError("an array of another kind")
+    if math.prod(shape) * dtype.itemsize != len(body):
+        raise ValueError("an array of another length than its header says")
+    return np.frombuffer(body, dtype).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first line of a record."""
+
+    schema: int
+    setting: Any
+    versions: dict[str, str]
+    data_warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _End:
+    """The last line of a record."""
+
+    ended: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class _Times:
+    """What is in the file of times."""
+
+    seconds_per_update: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -305,9 +379,9 @@ class _Run:
                 state = self.training.resumed(kept.k, kept.x, kept.last)
                 self.seconds = list(kept.seconds)
             out.write(_line(self._updates(state, out)))
-            _settle(out)
+            settle(out)
         times = {"seconds_per_update": [round(s, 7) for s in self.seconds]}
-        place.times.write_text(json.dumps(times) + "\n", encoding="utf-8")
+        write_whole(place.times, json.dumps(times) + "\n")
         os.replace(place.growing, place.record)
 
     def _updates(self, state: State, out: IO[bytes]) -> dict[str, str]:
@@ -336,9 +410,11 @@ class _Run:
 
     def _save(self, state: State, out: IO[bytes]) -> None:
         """The record first: a checkpoint must not speak of lines that are not there."""
-        _settle(out)
+        settle(out)
         kept, seconds = self.training.kept(state), np.array(self.seconds)
-        here = Checkpoint(state.k, state.x, kept, out.tell(), seconds)
+        length = out.tell()
+        digest = _digest_of(self.place.growing, length)
+        here = Checkpoint(state.k, state.x, kept, length, digest, seconds)
         here.save(self.place.checkpoint)
 
 
@@ -368,17 +444,18 @@ def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> Hi
         If the file cannot be read.
     """
     try:
-        head, *rows, end = map(json.loads, path.read_bytes().splitlines())
-        if head["schema"] != SCHEMA:
-            raise KeyError(head["schema"])
+        head, *rows, end = map(parsed, path.read_bytes().splitlines())
+        first, last = as_fields(_Head, head), as_fields(_End, end)
+        if first["schema"] != SCHEMA:
+            raise ValueError(f"the schema {first['schema']}")
         return History(
-            setting.of_record(head["setting"]),
-            head["versions"],
-            tuple(head["data_warnings"]),
+            setting.of_record(first["setting"]),
+            first["versions"],
+            first["data_warnings"],
             tuple(evaluation.of_record(row) for row in rows),
-            end["ended"],
+            last["ended"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise InvalidParameter(
             f"{path} is no record of a training run by this version: begin anew with "
             "--force, or move it away"
@@ -387,11 +464,31 @@ def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> Hi
 
 def seconds_per_update(path: Path) -> float | None:
     """The median of a finished run, its record being `path`; None if nobody knows."""
+    seconds = seconds_of(path)
+    return None if seconds is None else float(np.median(seconds))
+
+
+def seconds_of(path: Path) -> tuple[float, ...] | None:
+    """Of every update of a finished run, its record being `path`.
+
+    Raises
+    ------
+    InvalidParameter
+        If the file that says so is damaged.
+    """
+    file = path.with_suffix(".times.json")
     try:
-        text = path.with_suffix(".times.json").read_text(encoding="utf-8")
+        found = as_fields(_Times, parsed(file.read_bytes()))
+        if not found["seconds_per_update"]:
+            raise ValueError("no update")
     except FileNotFoundError:
         return None
-    return float(np.median(json.loads(text)["seconds_per_update"]))
+    except ValueError as error:
+        raise InvalidParameter(
+            f"{file} does not say how long the updates took: move it away"
+        ) from error
+    seconds: tuple[float, ...] = found["seconds_per_update"]
+    return seconds
 
 
 def _resumable(place: Place, head: bytes) -> Checkpoint | None:
@@ -407,13 +504,18 @@ def _resumable(place: Place, head: bytes) -> Checkpoint | None:
                 f"{place.growing} was begun with other versions or data, which may "
                 "compute other bits: finish it with these, or begin anew with --force"
             )
+    if _digest_of(place.growing, kept.length) != kept.digest:
+        raise InvalidParameter(
+            f"{place.checkpoint} was not written beside this {place.growing.name}, or "
+            "one of them is damaged: begin anew with --force"
+        )
     return kept
 
 
 @contextmanager
 def _cut(path: Path, length: int) -> Iterator[IO[bytes]]:
     """A file to be written on from this length."""
-    with path.open("r+b" if path.exists() else "w+b") as file:
+    with naming(path), path.open("r+b" if path.exists() else "w+b") as file:
         file.truncate(length)
         file.seek(length)
         yield file
@@ -423,10 +525,10 @@ def _line(values: dict[str, Any]) -> bytes:
     return (json.dumps(values, allow_nan=False) + "\n").encode()
 
 
-def _settle(file: IO[bytes]) -> None:
-    """On the disk, not on the way there."""
-    file.flush()
-    os.fsync(file.fileno())
+def _digest_of(path: Path, length: int) -> str:
+    """Of so many bytes of a file, from its beginning."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(length)).hexdigest()
 
 
 def _digest(x: Array) -> str:

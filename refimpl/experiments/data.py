@@ -18,7 +18,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ DIGITS_TEST = 360
 _SIDE = 28
 _MAGIC = 0x0800  # bytes; the number of axes is added
 _GZIP = b"\x1f\x8b"
+_MOST = 2**26  # bytes; the largest of the four files has 47 million
+_BLOCK = 2**20
 _DIGITS_WHITE = 16
 _HOW = (
     "put the four files of MNIST into a folder and name it by --data-dir or by the "
@@ -203,15 +205,31 @@ def content(path: Path) -> bytes:
     Raises
     ------
     InvalidData
-        If it cannot be read or decompressed.
+        If it cannot be read or decompressed, or is larger than any of MNIST's.
     """
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw.startswith(_GZIP) else raw
+        with path.open("rb") as file:
+            zipped = file.read(len(_GZIP)) == _GZIP
+            file.seek(0)
+            return _all(path, gzip.GzipFile(fileobj=file) if zipped else file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InvalidData(f"{path} is damaged, gzip says: {error}") from error
     except OSError as error:
         raise InvalidData(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _all(path: Path, file: IO[bytes] | gzip.GzipFile) -> bytes:
+    """What is in an open file, but not the 1 GB that gzip packs into 1 MB."""
+    blocks, count = [], 0
+    while block := file.read(_BLOCK):
+        blocks.append(block)
+        count += len(block)
+        if count > _MOST:
+            raise InvalidData(
+                f"{path} is too large: it has more than {_MOST} bytes, any of MNIST "
+                "fewer"
+            )
+    return b"".join(blocks)
 
 
 def md5(data: bytes) -> str:
@@ -282,8 +300,9 @@ def _parse(path: Path, data: bytes, axes: int) -> Bytes:
             f"{path} is too {'short' if len(data) < expected else 'long'}: its header "
             f"announces {expected} bytes in all, it has {len(data)}"
         )
-    if not shape[0]:
-        raise InvalidData(f"{path} is empty: its header announces 0 examples")
+    if not all(shape):
+        what = "images of 0 pixels" if shape[0] else "0 examples"
+        raise InvalidData(f"{path} is empty: its header announces {what}")
     return np.frombuffer(data, np.uint8, offset=header.size).reshape(shape)
 
 

@@ -187,11 +187,6 @@ class Setting(StoredSetting):
                 raise InvalidParameter(
                     f"{name} says nothing to {self.method}: leave it out"
                 )
-        if (self.sgd_rate is None) != (self.sgd_before == 0):
-            raise InvalidParameter(
-                "sgd_before and sgd_rate go together, "
-                f"got {self.sgd_before} and {self.sgd_rate}"
-            )
 
     def _check_sizes(self) -> None:
         self._put("sizes", _whole_numbers)
@@ -210,6 +205,11 @@ class Setting(StoredSetting):
         if self.in_span is not None and not isinstance(self.in_span, bool):
             raise InvalidParameter(
                 f"in_span must be true or false, got {self.in_span!r}"
+            )
+        if (self.sgd_rate is None) != (self.sgd_before == 0):
+            raise InvalidParameter(
+                "sgd_before and sgd_rate go together, "
+                f"got {self.sgd_before} and {self.sgd_rate}"
             )
         if self.output == "controlled" and self.method != "sgld":
             raise InvalidParameter(

@@ -54,7 +54,7 @@ class StoredSetting(ABC):
         """
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         return cls.of_record(values)
 
@@ -68,11 +68,15 @@ class StoredSetting(ABC):
             As `from_json`.
         """
         names = {one.name for one in fields(cls)}
+        wrong = f"not a setting of this version: {str(values)[:60]!r}"
         if not isinstance(values, dict) or set(values) != names:
-            raise InvalidParameter(
-                f"not a setting of this version: {str(values)[:60]!r}"
-            )
-        return cls(**values)
+            raise InvalidParameter(wrong)
+        try:
+            return cls(**values)
+        except InvalidParameter:
+            raise
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InvalidParameter(wrong) from error
 
     @classmethod
     def changed(cls, usual: dict[str, Any], changes: dict[str, Any]) -> Self:
@@ -100,7 +104,7 @@ def training_of(setting: StoredSetting, data: Data) -> Any:
 
 def require_known(name: str, value: Any, known: tuple[str, ...]) -> None:
     """Raise `InvalidParameter` unless the value is one of the known words."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise InvalidParameter(
             f"{name} must be one of {', '.join(known)}, got {value!r}"
         )

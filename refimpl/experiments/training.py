@@ -18,6 +18,7 @@ import numpy as np
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments.data import Data, Split
+from refimpl.experiments.records import as_fields
 from refimpl.experiments.settings import Setting
 from refimpl.experiments.stored import training_of
 from refimpl.importance import ImportanceSampling
@@ -86,7 +87,7 @@ class Evaluation:
     @classmethod
     def of_record(cls, values: dict[str, Any]) -> "Evaluation":
         """From a line of a record."""
-        return cls(**{**values, "spread": tuple(values["spread"])})
+        return cls(**as_fields(cls, values))
 
 
 class Training:

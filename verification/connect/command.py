@@ -11,7 +11,8 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from threading import TIMEOUT_MAX
 from typing import Any, Self
@@ -92,8 +93,9 @@ class Command:
         self._count = 0
         self._process: Process | None = None
         try:
-            said = self._start()
-            self._methods = _methods(said)
+            with _shallow("start"):
+                said = self._start()
+                self._methods = _methods(said)
             self._said = said
         except HarnessFault as fault:
             self._abandon()
@@ -151,7 +153,8 @@ class Command:
         call = {"message": "call", "method": name, "arguments": arguments}
         reply = self._exchange(name, call)
         if "result" in reply:
-            return numbers(reply["result"])
+            with _shallow(name):
+                return numbers(reply["result"])
         if "not-implemented" in reply:
             raise NotImplementedError(_reason(reply))
         raise SubjectFault(f"{name} raised {_reason(reply)}")
@@ -159,7 +162,8 @@ class Command:
     def _restart(self, name: str) -> None:
         try:
             self._spare("start")
-            _same(self._said, self._start())
+            with _shallow("start"):
+                _same(self._said, self._start())
         except HarnessFault as fault:
             self._abandon()
             raise HarnessFault(f"{name}, starting again: {fault}") from None
@@ -179,10 +183,10 @@ class Command:
         own = self._count
         self._count += 1
         try:
-            reply = parse(
-                self._process.ask(encode({"id": own, **message}), self._limit)
-            )
-            _check(reply, own)
+            line = self._process.ask(encode({"id": own, **message}), self._limit)
+            with _shallow(asked):
+                reply = parse(line)
+                _check(reply, own)
         except HarnessFault as fault:
             self._abandon()
             self._late[asked] += isinstance(fault, Silent)
@@ -217,6 +221,15 @@ def _fault(asked: str, clause: str) -> HarnessFault:
     return HarnessFault(f"{asked}: the harness {clause}")
 
 
+@contextmanager
+def _shallow(asked: str) -> Iterator[None]:
+    """Lists in lists that no answer needs, and that Python does not read to the end."""
+    try:
+        yield
+    except RecursionError:
+        raise _fault(asked, "nests lists or objects without measure") from None
+
+
 @cache
 def _signature(name: str) -> inspect.Signature:
     return inspect.signature(getattr(Subject, name))
@@ -227,7 +240,7 @@ def _check(reply: dict[str, Any], own: int) -> None:
     id_ = reply.get("id")
     if id_ != own or isinstance(id_, bool):  # which Python takes for a number
         raise HarnessFault(
-            f"answered message {own} with the id {json.dumps(id_)}: every message "
+            f"answered message {own} with the id {json.dumps(id_)[:60]}: every message "
             "has one answer, in order, with its id"
         )
     if sum(kind in reply for kind in ANSWERS) != 1:

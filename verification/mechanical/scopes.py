@@ -91,7 +91,8 @@ _ALL = (
         tests=(
             *_tests("agreement", "arrays", "diagnostics", "exact", "initialisations"),
             *_tests("kernels", "laws", "loss_contract", "loss_data", "loss_details"),
-            *_tests("network", "refimpl_output_laws", "regularised", "samplers"),
+            *_tests("network", "quadrature_details", "refimpl_output_laws"),
+            *_tests("regularised", "samplers"),
             *_tests("exact_details", "schedules_streams", "span", "spread", "two_step"),
             *("refimpl/losses", "refimpl/arrays.py", "refimpl/regularised.py"),
         ),

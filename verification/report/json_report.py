@@ -17,6 +17,7 @@ from verification.diagnosis.result import Diagnosis
 from verification.errors import UsageError
 from verification.evidence.comparison import Finding, as_array
 from verification.evidence.sequential import Evidence
+from verification.files import draft, replace
 from verification.runner import Report
 
 __all__ = [
@@ -200,11 +201,11 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     if not place.parent.is_dir():
         raise UsageError(f"cannot write the report: there is no folder {place.parent}")
     try:
-        with _draft(place).open("w"):
+        with draft(place).open("w"):
             pass
     except OSError as exc:
         raise UsageError(f"cannot write the report to {path}: {exc.strerror}") from exc
-    _draft(place).unlink()
+    draft(place).unlink()
     return place
 
 
@@ -230,15 +231,7 @@ def write_text(text: str, place: Path) -> None:
     UsageError
         If it cannot be written after all.
     """
-    draft = _draft(place)
     try:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(draft, place)
+        replace(place, text.encode("utf-8", "backslashreplace"))
     except OSError as exc:
         raise UsageError(f"cannot write the report to {place}: {exc.strerror}") from exc
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _draft(place: Path) -> Path:
-    return place.with_name(f".{place.name}.{os.getpid()}.part")

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from verification.errors import OracleFault
+from verification.errors import OracleFault, UsageError
+from verification.files import replace
 from verification.vectors import FOLDER, VERSION
 from verification.vectors.canonical import compact, document
 from verification.vectors.families import FAMILIES, built
@@ -93,11 +94,22 @@ def write(files: dict[str, bytes], folder: Path = FOLDER) -> None:
     ------
     OracleFault
         If a vector that exists would change or vanish, and no erratum says why.
+    UsageError
+        If a file cannot be written.  Every file is then the old one or the new one;
+        the manifest comes last, so that a folder of both is none to be read.
     """
+    try:
+        _write(files, folder)
+    except OSError as exc:
+        said = f"{exc.strerror}; what is written is whole, and another call goes on"
+        raise UsageError(f"cannot write the vectors to {folder}: {said}") from exc
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
     errata = folder / "errata.json"
     if not errata.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        errata.write_bytes(document({"schema": "errata_v1.schema.json", "errata": []}))
+        replace(errata, document({"schema": "errata_v1.schema.json", "errata": []}))
     explained = {entry["tcId"] for entry in json.loads(errata.read_text())["errata"]}
     for name, content in files.items():
         place = folder / name
@@ -109,17 +121,23 @@ def write(files: dict[str, bytes], folder: Path = FOLDER) -> None:
     for name, content in files.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        replace(place, content)
     apart = {"manifest.json", "provenance.json"}
     names = {f.relative_to(folder).as_posix() for f in folder.rglob("*.json")} - apart
     present = {name: (folder / name).read_bytes() for name in sorted(names)}
-    (folder / "manifest.json").write_bytes(manifest(present))
-    (folder / "provenance.json").write_bytes(document(provenance()))
+    replace(folder / "manifest.json", manifest(present))
+    replace(folder / "provenance.json", document(provenance()))
 
 
 def _changed(place: Path, content: bytes) -> set[str]:
     """Ids whose input or expected answer differs in a file and in its new content."""
-    before, after = (_claims(data) for data in (place.read_bytes(), content))
+    after = _claims(content)
+    try:
+        before = _claims(place.read_bytes())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise OracleFault(
+            f"{place} is damaged, and nobody knows what it said: restore it"
+        ) from exc
     return {tc_id for tc_id, claim in before.items() if after.get(tc_id) != claim}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ def _parsed(name: str, text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{name} must hold an object, got {_said(data)}")
     if set(data) != KEYS:
-        odd = ", ".join(sorted(set(data) ^ KEYS))
+        odd = reprlib.repr(sorted(set(data) ^ KEYS))
         raise UsageError(
             f"{name} must have the keys {', '.join(sorted(KEYS))} and no others: {odd}"
         )

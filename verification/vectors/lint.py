@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from verification.checks._kit import flat, norm
+from verification.errors import in_one_line
 from verification.lint import degeneracies
 from verification.mistakes import CATALOGUE, MARGIN
 from verification.subject import UNIT_ROUNDOFF
@@ -82,20 +83,31 @@ def lint(folder: Path = FOLDER, families: Iterable[str] = FAMILIES) -> list[str]
         try:
             text = place.read_text(encoding="utf-8")
             documents[name] = json.loads(text, parse_float=Decimal)
-        except ValueError as exc:
+        except (ValueError, InvalidOperation, RecursionError) as exc:
             complaints.append(f"{name} is no JSON: {exc}")
-    complaints += _against_schemas(folder, documents)
+        else:
+            if not isinstance(documents[name], dict):
+                complaints.append(f"{name} holds no object")
+    if not complaints:
+        complaints += _against_schemas(folder, documents)
     if complaints:  # what follows relies on the form
         return complaints
     ids: Counter[str] = Counter()
     for name, data in documents.items():
-        if "testGroups" in data:
-            plain = json.loads((folder / name).read_text(encoding="utf-8"))
-            complaints += _of_family(data, plain, ids)
+        plain = json.loads((folder / name).read_text(encoding="utf-8"))
+        try:
+            complaints += _of_count(name, data)
+            complaints += _of_family(data, plain, ids) if "testGroups" in data else []
+        except Exception as exc:  # of any form that a document has not
+            complaints.append(f"{name} is no document of vectors: {in_one_line(exc)}")
     if missing := [name for name in families if f"{name}.json" not in documents]:
         complaints.append(f"there is no file of the family {missing[0]}")
     complaints += [f"{tc_id} stands twice" for tc_id, n in ids.items() if n > 1]
-    return complaints + _of_counts(documents, ids)
+    return complaints + [
+        f"{tc_id} is no id, or was withdrawn"
+        for tc_id in ids
+        if not re.fullmatch(TC_ID, str(tc_id)) or tc_id in WITHDRAWN
+    ]
 
 
 def _against_schemas(folder: Path, documents: dict[str, Any]) -> list[str]:
@@ -108,7 +120,10 @@ def _against_schemas(folder: Path, documents: dict[str, Any]) -> list[str]:
     for name in documents:
         data = json.loads((folder / name).read_text(encoding="utf-8"))
         if name.startswith("schemas/"):
-            Draft202012Validator.check_schema(data)
+            try:
+                Draft202012Validator.check_schema(data)
+            except Exception as exc:  # of jsonschema
+                found.append(f"{name} is no schema: {in_one_line(exc)}")
             continue
         schema = documents.get(f"schemas/{data.get('schema', 'provenance_v1')}")
         if name == "provenance.json":
@@ -126,21 +141,14 @@ def _floats(value: Any) -> Any:
     return json.loads(json.dumps(value, default=float))
 
 
-def _of_counts(documents: dict[str, Any], ids: Counter[str]) -> list[str]:
-    found = []
-    for name, data in documents.items():
-        if "numberOfTests" not in data or name == "manifest.json":
-            continue
-        count = sum(len(g["tests"]) for g in data.get("testGroups", ())) or len(
-            data.get("tests", ())
-        )
-        if count != data["numberOfTests"]:
-            said = data["numberOfTests"]
-            found.append(f"{name} has {count} tests and says {said}")
-    for tc_id in ids:
-        if not re.fullmatch(TC_ID, tc_id) or tc_id in WITHDRAWN:
-            found.append(f"{tc_id} is no id, or was withdrawn")
-    return found
+def _of_count(name: str, data: dict[str, Any]) -> list[str]:
+    if "numberOfTests" not in data or name == "manifest.json":
+        return []
+    count = sum(len(g["tests"]) for g in data.get("testGroups", ())) or len(
+        data.get("tests", ())
+    )
+    said = data["numberOfTests"]
+    return [] if count == said else [f"{name} has {count} tests and says {said}"]
 
 
 # --- one family -----------------------------------------------------------------------

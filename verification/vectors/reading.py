@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verification.errors import OracleFault
+from verification.errors import OracleFault, in_one_line
 from verification.losses import from_json
 from verification.vectors import FOLDER
 from verification.vectors.canonical import fractions_of, input_of
@@ -68,15 +68,20 @@ def load(folder: Path = FOLDER) -> dict[str, list[Vector]]:
     Raises
     ------
     OracleFault
-        If a file is not what the manifest says.
+        If a file is not what the manifest says, or no document.
     """
     if faults := manifest_faults(folder):
         raise OracleFault(faults[0])
     vectors = {}
-    for name in sorted(folder.glob("*.json")):
-        data = json.loads(name.read_text(encoding="utf-8"))
-        if "testGroups" in data:
-            vectors[data["family"]] = list(of_document(data))
+    for place in sorted(folder.glob("*.json")):
+        try:
+            data = json.loads(place.read_text(encoding="utf-8"))
+            if "testGroups" in data:
+                vectors[str(data["family"])] = list(of_document(data))
+        except Exception as exc:  # of any form that a document has not
+            raise OracleFault(
+                f"{place.name} is no document of vectors: {in_one_line(exc)}"
+            ) from exc
     return vectors
 
 
@@ -91,15 +96,17 @@ def manifest_faults(folder: Path) -> list[str]:
     if not place.is_file():
         return [f"there is no manifest in {folder}"]
     try:
-        listed = json.loads(place.read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, UnicodeDecodeError):
+        files = json.loads(place.read_text(encoding="utf-8"))["files"]
+        listed = {name: str(entry["sha256"]) for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ["the manifest cannot be read"]
     apart = {"manifest.json", "provenance.json"}
     present = {f.relative_to(folder).as_posix() for f in folder.rglob("*.json")} - apart
     faults = [f"{name} is not in the manifest" for name in sorted(present - {*listed})]
-    for name, entry in listed.items():
+    for name, sha256 in listed.items():
         if name not in present:
-            faults.append(f"{name} is in the manifest and not in the folder")
-        elif digest((folder / name).read_bytes()) != entry["sha256"]:
+            said = name if name.isprintable() else repr(name)
+            faults.append(f"{said[:60]} is in the manifest and not in the folder")
+        elif digest((folder / name).read_bytes()) != sha256:
             faults.append(f"{name} is not the file that the manifest describes")
     return faults

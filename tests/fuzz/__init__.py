@@ -1,0 +1,1 @@
+"""What reads bytes that others wrote, given bytes that nobody meant."""
