@@ -890,9 +890,9 @@ def disturbed(draw: Any) -> Any:
             if draw(st.booleans()):
                 break
             at = at[key]
-            key = draw(st.sampled_from([*at] if isinstance(at, dict) else [0, -1]))
             if not at:
                 return data
+            key = draw(st.sampled_from([*at] if isinstance(at, dict) else [0, -1]))
         at[key] = draw(anything)
     return data
 
