@@ -68,6 +68,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_record_that_grows(tmp_path: Path, capsys: Captured) -> None:
     """Not even its first line fits; with room again the same command goes on."""
     out, whole = tmp_path / "runs", tmp_path / "whole"

@@ -392,6 +392,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command.multilevel_bias, "records", lambda family: bias)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick", "known")
 def test_everything_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
