@@ -241,9 +241,10 @@ def _sweep(options: argparse.Namespace) -> None:
     where = executors.Where.of(options.executor)
     chosen = sweep.read_file(options.file)
     _run(chosen, options, where.jobs, where.open())
-    for warning in sweep.warnings(chosen, options.out):
+    runs = sweep.finished(chosen, options.out)
+    for warning in sweep.warnings(runs):
         print(f"refimpl: warning: {warning}", file=sys.stderr)
-    print(sweep.table(chosen, options.out), end="")
+    print(sweep.table(runs), end="")
 
 
 # --- reproduce ------------------------------------------------------------------------
@@ -394,8 +395,7 @@ def _reproduce_multilevel(options: argparse.Namespace) -> None:
         seeds=options.seeds,
         rounds=options.updates,
     )
-    _announce(chosen, options)
-    _run(chosen, options, options.jobs)
+    _run(_longest_first(chosen, options), options, options.jobs)
     found = multilevel_reproduction.gathered(chosen, options.out)
     text = multilevel_reproduction.document(found)
     table = options.out / "multilevel.md"
@@ -408,27 +408,31 @@ def _reproduce_multilevel(options: argparse.Namespace) -> None:
         print(file)
 
 
-def _announce(
+def _longest_first(
     chosen: list[multilevel.MultilevelSetting], options: argparse.Namespace
-) -> None:
-    """How long all runs will take, measured before the first begins."""
+) -> list[multilevel.MultilevelSetting]:
+    """What is left to run; says how long it will take, from rounds measured here."""
     left = [
         one
         for one in chosen
         if options.force or not checkpoints.Place(options.out, one).is_finished
     ]
     if not left:
-        return
+        return []
     images = data.load(options.data, options.data_dir)
     with threads.one_blas_thread():
-        seconds = [multilevel.seconds_per_round(one, images) for one in left]
+        seconds = {one: multilevel.seconds_per_round(one, images) for one in left}
+    left.sort(key=lambda one: -seconds[one])
     rounds = left[0].rounds
-    price = multilevel_reproduction.predicted(seconds, rounds, options.jobs)
+    price = multilevel_reproduction.predicted(
+        [seconds[one] for one in left], rounds, options.jobs
+    )
     print(
         f"{len(left)} runs of {rounds} rounds on {left[0].images} images take about "
         f"{multilevel_reproduction.duration(price)}, less what is already there",
         flush=True,
     )
+    return left
 
 
 def _reproduce_bias(options: argparse.Namespace) -> None:

@@ -447,7 +447,9 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_whole_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """--published is the same path with the published settings, --force begins anew."""
     asked: list[Any] = []
-    monkeypatch.setattr(command, "_announce", lambda chosen, _: asked.append(chosen))
+    monkeypatch.setattr(
+        command, "_longest_first", lambda chosen, _: asked.append(chosen)
+    )
     monkeypatch.setattr(command, "_run", lambda chosen, *_: 1 / 0)
     for words, wanted in (
         (["--published"], settings(whole=True)),

@@ -102,6 +102,7 @@ def test_every_field_of_a_setting_can_be_told() -> None:
 
 
 RUN = 'method = "sgd"\n'
+MANY = f"method = ['sgd']\nseed = {list(range(400))}\nlearning_rate = {[0.5] * 400}"
 BAD = {
     "": "there is no run: give a [grid], or some of [[runs]]",
     "[base]\n" + RUN: "there is no run",
@@ -132,6 +133,7 @@ BAD = {
     f"[base]\n{RUN}[grid]\nseed = [1, 1]": "with seed = 1 was told before",
     f"[base]\n{RUN}[grid]\nlearning_rate = [1, 1.0]": "was told before",
     f"[base]\n{RUN}[grid]\nseed = [1, -1]": "of [grid] with seed = -1: seed must be at",
+    f"[grid]\n{MANY}": "[grid] has 160,000 runs; at most 100,000 are made",
     "[grid": "runs.toml: ",
     RUN + RUN: "Cannot overwrite a value",
 }

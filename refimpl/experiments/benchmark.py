@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments import straightforward
 from refimpl.experiments.threads import one_blas_thread
+from refimpl.experiments.timing import mean_seconds
 from refimpl.importance import ImportanceSampling
 from refimpl.initialisations import initial
 from refimpl.laws import GibbsLaw
@@ -42,8 +42,6 @@ SAYS = {
     PLAIN: "compiled",
     SPAN: "compiled, in span",
 }
-AT_LEAST = 0.1
-"""Seconds for which what is quick is repeated within a round."""
 
 TAU, ETA, OFFSET, STEPS = 0.01, 0.01, 1000.0, PowerLaw(0.1, 0.7)
 
@@ -214,20 +212,9 @@ def timed(
             update()  # compiles, and warms up
         for _ in range(rounds):
             for key, update in every.items():
-                seconds.setdefault(key, []).append(_seconds(update))
+                seconds.setdefault(key, []).append(mean_seconds(update))
             said(1)
     return [Timing(case, *key, tuple(took)) for key, took in seconds.items()]
-
-
-def _seconds(update: Update) -> float:
-    """The mean of as many updates as fill `AT_LEAST`, at least one."""
-    count, begun = 0, perf_counter()
-    while True:
-        update()
-        count += 1
-        took = perf_counter() - begun
-        if took >= AT_LEAST:
-            return took / count
 
 
 # --- growth

@@ -34,6 +34,7 @@ from refimpl.experiments import executors
 from refimpl.experiments.checkpoints import Place
 from refimpl.experiments.settings import Setting, of_section_6
 from refimpl.experiments.threads import one_blas_thread
+from refimpl.experiments.timing import mean_seconds
 from refimpl.experiments.workers import train_all
 from refimpl.importance import Piece, Weighing, samples_per_piece
 from refimpl.initialisations import initial
@@ -51,7 +52,6 @@ LINES = {"1 Gbit/s": GIGABIT, "10 Gbit/s": 10 * GIGABIT}
 
 WORKERS = 2
 ECHO = 2**20  # numbers that are sent back to measure the line, 8 MiB
-AT_LEAST = 0.1  # seconds for which what is quick is repeated
 
 Step = Callable[[int], object]
 
@@ -214,18 +214,7 @@ def _line(pool: Any, rounds: int) -> tuple[float, float]:
 
 def _computing(task: Callable[[], object], rounds: int) -> float:
     """Seconds of a core, which others on the machine do not lengthen."""
-    return median(_of_core(task) for _ in range(rounds))
-
-
-def _of_core(task: Callable[[], object]) -> float:
-    """The mean of as many as fill `AT_LEAST`."""
-    count, begun = 0, process_time()
-    while True:
-        task()
-        count += 1
-        took = process_time() - begun
-        if took >= AT_LEAST:
-            return took / count
+    return median(mean_seconds(task, process_time) for _ in range(rounds))
 
 
 def _seconds(task: Callable[[], object]) -> float:

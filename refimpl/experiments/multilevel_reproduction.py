@@ -8,10 +8,9 @@ and compares with nothing; accuracy and the other methods are added here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from refimpl.arrays import Array
 from refimpl.experiments.checkpoints import (
@@ -199,21 +198,23 @@ def timings(found: Sequence[Found]) -> list[str]:
 
 
 def predicted(seconds: Sequence[float], rounds: int, jobs: int) -> float:
-    """How many seconds runs of so many rounds take, side by side in some processes.
+    """How many seconds runs of so many rounds take, each begun when a process is free.
 
     Parameters
     ----------
     seconds : sequence of float
-        Per round, one for each run.
+        Per round, one for each run, in the order in which they begin.
     rounds, jobs : int
 
     Examples
     --------
-    >>> predicted([3.6, 1.8, 1.8], 1000, 2)
-    3600.0
+    >>> predicted([3.6, 1.8, 1.8], 1000, 2), predicted([1.8, 1.8, 3.6], 1000, 2)
+    (3600.0, 5400.0)
     """
-    each = np.array(seconds) * rounds
-    return float(max(each.max(), each.sum() / jobs))
+    ends = [0.0] * jobs
+    for one in seconds:
+        heapreplace(ends, ends[0] + one * rounds)
+    return max(ends)
 
 
 def duration(seconds: float) -> str:

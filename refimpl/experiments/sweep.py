@@ -18,24 +18,34 @@ over the base, and what nobody says is as in Table 1 for the run's method::
     method = "sgd"
 """
 
-import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from refimpl.errors import InvalidParameter
-from refimpl.experiments.checkpoints import COMPLETE, Place, read
+from refimpl.experiments.checkpoints import (
+    COMPLETE,
+    History,
+    Place,
+    read,
+    seconds_of,
+)
 from refimpl.experiments.settings import CHOICES, Setting, of_section_6
 
 PARTS = {"base": dict, "grid": dict, "runs": list}
 """What a file consists of; the base may be absent, and one of the others."""
 
+MOST = 100_000
+"""Runs of one grid: more are a slip of whoever wrote it."""
+
 _FIELDS = [one.name for one in fields(Setting)]
 _WORDS = {*CHOICES, "initialisation"}
 _LONGEST = 2**63  # beyond it a whole number is not TOML's
+_END = 400  # characters of a sentence from either end, if not all are shown
 
 
 def read_file(path: Path) -> list[Setting]:
@@ -53,9 +63,17 @@ def read_file(path: Path) -> list[Setting]:
         with path.open("rb") as file:
             return runs(tomllib.load(file))
     except ValueError as error:  # of ours, of TOML and of UTF-8
-        raise InvalidParameter(f"{path}: {error}") from error
+        raise InvalidParameter(f"{path}: {_one_line(str(error))}") from error
     except RecursionError as error:
         raise InvalidParameter(f"{path}: lists stand too deep in lists") from error
+
+
+def _one_line(said: str) -> str:
+    """A sentence that may quote the file, without line ends or a long middle."""
+    line = " ".join(said.split())
+    if len(line) <= 2 * _END:
+        return line
+    return f"{line[:_END]} ... {line[-_END:]}"
 
 
 def runs(told: Mapping[str, Any]) -> list[Setting]:
@@ -114,6 +132,9 @@ def _combinations(grid: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]
             )
         for value in values:
             _require_kind("[grid]", name, value)
+    count = prod(map(len, grid.values()))
+    if count > MOST:
+        raise InvalidParameter(f"[grid] has {count:,} runs; at most {MOST:,} are made")
     for chosen in product(*grid.values()):
         changes = dict(zip(grid, chosen, strict=True))
         says = ", ".join(f"{name} = {value}" for name, value in changes.items())
@@ -181,33 +202,56 @@ def _varies(name: str, settings: Sequence[Setting]) -> bool:
     return len(values) > 1 or len(pairs) > len({method for method, _ in pairs})
 
 
-def table(settings: Sequence[Setting], folder: Path) -> str:
-    """What became of finished runs, as Markdown: accuracy on all test images.
+@dataclass(frozen=True)
+class Finished:
+    """What became of one run.
 
-    Parameters
+    Attributes
     ----------
-    settings : sequence of Setting
-        At least one.
-    folder : Path
-        Where their records are.
+    history : History
+    seconds : float or None
+        That all updates took together, if it is known.
+    record : str
+        The name of the file that has it.
+    """
+
+    history: History
+    seconds: float | None
+    record: str
+
+
+def finished(settings: Iterable[Setting], folder: Path) -> list[Finished]:
+    """Runs whose records are in a folder.
 
     Raises
     ------
-    InvalidParameter, OSError
-        If a record is none, or cannot be read.
+    InvalidParameter
+        If a record is none, or its file of seconds is damaged.
+    OSError
+        If a record cannot be read.
     """
-    names = varying(settings)
+    return [_finished(Place(folder, one)) for one in settings]
+
+
+def _finished(place: Place) -> Finished:
+    seconds = seconds_of(place.record)
+    total = None if seconds is None else sum(seconds)
+    return Finished(read(place.record), total, place.record.name)
+
+
+def table(runs: Sequence[Finished]) -> str:
+    """At least one, as Markdown: accuracy on all test images."""
+    names = varying([run.history.setting for run in runs])
     rows = [[*names, "updates made", "accuracy", "seconds", "record"]]
-    for one in settings:
-        place = Place(folder, one)
-        last = read(place.record).evaluations[-1]
+    for run in runs:
+        last = run.history.evaluations[-1]
         rows.append(
             [
-                *(_shown(getattr(one, name)) for name in names),
+                *(_shown(getattr(run.history.setting, name)) for name in names),
                 str(last.k),
                 f"{last.accuracy_of_all:.4f}",
-                _seconds(place),
-                place.record.name,
+                "" if run.seconds is None else f"{run.seconds:.1f}",
+                run.record,
             ]
         )
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -215,9 +259,9 @@ def table(settings: Sequence[Setting], folder: Path) -> str:
     return "\n".join(_line(row, wide) for row in rows) + "\n"
 
 
-def warnings(settings: Sequence[Setting], folder: Path) -> list[str]:
-    """What must be known of the data of finished runs, and why some ended early."""
-    histories = [read(Place(folder, one).record) for one in settings]
+def warnings(runs: Iterable[Finished]) -> list[str]:
+    """What must be known of their data, and why some ended early."""
+    histories = [run.history for run in runs]
     found = {text: None for one in histories for text in one.data_warnings}
     early = [
         f"{one.setting.slug}: {one.ended}" for one in histories if one.ended != COMPLETE
@@ -228,14 +272,6 @@ def warnings(settings: Sequence[Setting], folder: Path) -> list[str]:
 def _shown(value: Any) -> str:
     several = value if isinstance(value, tuple) else (value,)
     return " ".join("" if one is None else str(one) for one in several)
-
-
-def _seconds(place: Place) -> str:
-    """That all updates took together; empty if nobody knows."""
-    if not place.times.exists():
-        return ""
-    times = json.loads(place.times.read_text(encoding="utf-8"))
-    return f"{sum(times['seconds_per_update']):.1f}"
 
 
 def _line(row: Sequence[str], wide: Sequence[int]) -> str:

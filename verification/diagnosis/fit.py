@@ -283,9 +283,7 @@ def _chain(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Found:
         steps=STALE[stale],
         weights=rule,
     )
-    further = [f"every move has {stale}"] if stale else []
-    further += [text] if text else []
-    of = ChainFit(law.gradient, law.pull, law.noise, law.anchor, tuple(further))
+    of = ChainFit(law.gradient, law.pull, law.noise, law.anchor, _also(stale, text))
     return _found(of, replace(Played(conventions=w.conventions), langevin=slip))
 
 
@@ -403,10 +401,14 @@ def _descent(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Iterator[
         factor=lambda tau: law.gradient(1.0, tau),
         output=averaged,
     )
-    further = [f"every move has {stale}"] if stale else []
-    further += [text] if text else []
-    of = DescentFit(law.gradient, law.pull, law.noise, law.anchor, tuple(further))
+    of = DescentFit(law.gradient, law.pull, law.noise, law.anchor, _also(stale, text))
     yield _found(of, replace(Played(conventions=w.conventions), descent=slip))
+
+
+def _also(stale: str, output: str) -> tuple[str, ...]:
+    """What else is said of a subject, where there is anything to say."""
+    moved = f"every move has {stale}" if stale else ""
+    return tuple(text for text in (moved, output) if text)
 
 
 def _single_descents(w: Witness) -> Iterator[Found]:

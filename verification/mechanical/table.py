@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 from verification.mechanical.campaign import LAYERS, Campaign, Result
+from verification.report.countdown import Countdown
 from verification.report.json_report import suite_version
 from verification.report.terminal import Terminal
 
 __all__ = ["CampaignPrinter", "as_json"]
 
-EVERY = 30.0  # seconds between two lines of progress
 HEADS = ("made", "left out", *LAYERS, "survived", "unclassified")
 
 
@@ -26,7 +25,7 @@ class CampaignPrinter:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._begun = self._said = time.monotonic()
+        self._countdown = Countdown()
         self._survivors = 0
 
     def header(self, scope: str) -> None:
@@ -37,13 +36,9 @@ class CampaignPrinter:
     def progress(self, result: Result, done: int, of: int) -> None:
         """A line now and then, with the time left."""
         self._survivors += not result.killed
-        now = time.monotonic()
-        if now - self._said < EVERY:
-            return
-        self._said = now
-        left = (now - self._begun) / done * (of - done)
-        said = f"{done} of {of} done, {self._survivors} survive, {left:.0f} s left"
-        self._say("", said)
+        line = self._countdown.line(done, of, f"{self._survivors} survive, ")
+        if line is not None:
+            self._say("", line)
 
     def footer(self, whole: Campaign) -> None:
         """The table by file, and what is wrong with it."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 from verification.checks import SUITE_ALPHA, stochastic_cases
 from verification.false_alarms import Census
+from verification.report.countdown import Countdown
 from verification.report.json_report import suite_version
 from verification.report.terminal import Terminal
 
 __all__ = ["AlarmPrinter", "as_json"]
-
-EVERY = 30.0  # seconds between two lines of progress
 
 
 class AlarmPrinter:
@@ -27,7 +25,7 @@ class AlarmPrinter:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._begun = self._said = time.monotonic()
+        self._countdown = Countdown()
         self._runs = 0
 
     def header(self, runs: int, seed: int) -> None:
@@ -39,19 +37,17 @@ class AlarmPrinter:
 
     def progress(self, done: int, of: int) -> None:
         """A line now and then, with the time left."""
-        now = time.monotonic()
-        if now - self._said < EVERY:
-            return
-        self._said = now
-        left = (now - self._begun) / done * (of - done)
-        self._say("", f"{done} of {of} done, {left:.0f} s left")
+        line = self._countdown.line(done, of)
+        if line is not None:
+            self._say("", line)
 
     def footer(self, census: Census) -> None:
         """The rates, and what they mean."""
         runs = len(census.samples)
-        seconds = time.monotonic() - self._begun
         replicates = sum(sample.replicates for sample in census.samples) // runs
-        self._say("cost", f"{seconds:.0f} s; {replicates} replicates in a run")
+        self._say(
+            "cost", f"{self._countdown.seconds:.0f} s; {replicates} replicates in a run"
+        )
         failed, undecided = census.failed, census.undecided
         self._say("failures", f"{_counted(failed)}, at {SUITE_ALPHA:g} for a whole run")
         self._say("undecided", _counted(undecided))
