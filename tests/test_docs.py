@@ -168,6 +168,20 @@ def adapters(text: str) -> list[str]:
     return re.findall(r"^```python\n(import.*?)^```$", text, re.M | re.S)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/subject.md", "docs/quickstart.md"])
+def test_every_adapter_passes_whatever_is_asked_of_it(page: str) -> None:
+    every = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.M | re.S
+    )
+    sources = [source for source in every if "class Mine" in source]
+    assert sources
+    for source in sources:
+        witness = Witness(adapter(source))
+        asked = [check for check in all_checks() if check.level in "DRV"]
+        failed = [one for one in asked if run_check(one, witness).verdict == "FAIL"]
+        assert failed == []
+
+
 def test_the_chain_of_the_documentation_conforms() -> None:
     source = adapters((DOCS / "subject.md").read_text(encoding="utf-8"))[1]
     ids = ("ALG3-R1", "ALG3-I", "ALG3-L1", "ALG3-L3", "RNG-04")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from verification.errors import NotRun
-from verification.subject import Witness
+from verification.subject import CONVENTIONS, Witness
 from verification.vectors.designs import Case
 
 __all__ = ["METHODS", "ask", "shape", "unit_draws"]
@@ -32,6 +32,18 @@ METHODS = {
     "laws": ("sgld_mean", "importance_mean", "robbins_monro"),
 }
 
+_CHAIN, _DESCENT = ("sgld.chain", "sgld.output"), ("robbins_monro.moves",)
+
+#: The readings of the paper on which the answers of a family depend; those of the
+#: laws, by their algorithm.  A loss that is a sum is what `Witness` makes of it.
+READINGS: dict[str, tuple[str, ...]] = {
+    "sgld_replay": _CHAIN,
+    "sgld_impulse": _CHAIN,
+    "rm_replay": _DESCENT,
+    "mlp": ("loss.reduction",),
+}
+LAWS: dict[int, tuple[str, ...]] = {3: _CHAIN, 4: (), 5: _DESCENT}
+
 
 def ask(w: Witness, family: str, case: Case) -> Any:
     """The subject's answer, a number or an array.
@@ -43,33 +55,45 @@ def ask(w: Witness, family: str, case: Case) -> Any:
     SubjectFault
         If it answers in a wrong form or not at all.
     """
-    for key, value in case.conventions.items():
-        if w.conventions[key] != value:
+    for key in _readings(family, case):
+        right = case.conventions.get(key, CONVENTIONS[key][0])
+        if w.conventions[key] != right:
             raise NotRun(f"the subject declares {key} = {w.conventions[key]}")
     return _ASKED[family](w, case)
+
+
+def _readings(family: str, case: Case) -> tuple[str, ...]:
+    if family == "laws":
+        return LAWS[case.input["algorithm"]]
+    return READINGS.get(family, ())
 
 
 def _chain(w: Witness, case: Case) -> Any:
     given = case.input
     start = {} if given["start"] is None else {"start": given["start"]}
     setting = (case.loss, given["x"], given["tau"], given["step_sizes"])
-    return w.sgld_mean(*setting, draws=[given["draws"]], **start)[0]
+    return w.sgld_mean(*setting, draws=_draws(case), **start)[0]
 
 
 def _descent(w: Witness, case: Case) -> Any:
     given = case.input
     start = {} if given["start"] is None else {"start": given["start"]}
     setting = (case.loss, given["x"], given["tau"], given["step_sizes"])
-    draws = [given["draws"]]
-    return w.robbins_monro(*setting, given["inner_samples"], draws=draws, **start)[0]
+    more = {"draws": _draws(case), **start}
+    return w.robbins_monro(*setting, given["inner_samples"], **more)[0]
 
 
 def _samples(w: Witness, case: Case) -> Any:
     given = case.input
     method = "importance_" + given["quantity"]
     setting = (case.loss, given["x"], given["tau"], given["samples"])
-    shared = {"workers": given["workers"], "draws": [given["draws"]]}
+    shared = {"workers": given["workers"], "draws": _draws(case)}
     return getattr(w, method)(*setting, **shared)[0]
+
+
+def _draws(case: Case) -> Any:
+    """Those of the one replicate."""
+    return np.array([case.input["draws"]])
 
 
 def _by_quantity(**methods: str) -> Callable[[Witness, Case], Any]:
