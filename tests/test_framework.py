@@ -794,6 +794,29 @@ def test_the_terminal_fits_a_hundred_columns(capsys):
 
 
 @pytest.mark.usefixtures("trusting")
+def test_what_is_not_offered_is_counted_and_what_differs_is_found(capsys):
+    right, wrong = np.zeros((2, 3), int), np.zeros((2, 3), int)
+    wrong[1, 1:] = 4, 5
+
+    def body(witness, case):
+        witness.heat(case.loss, X, 0.5)
+        yield agree("whole numbers", wrong, right, 0)
+
+    lacking = [add(f"EQ2-0{i}", needs=["kl_gaussian"]) for i in (1, 2)]
+    heat = [add("HEAT-01", needs=["kl_gaussian"])]
+    last = [add("TH1-03", needs=["kl_gaussian"])]
+    entries = [*lacking, *heat, add("TH1-02", body), *last]
+    terminal = Terminal()
+    report = runner.run(subject(heat=one), entries, seed=7, on_outcome=terminal.outcome)
+    terminal.footer(report)
+    text = capsys.readouterr().out
+    assert "NOT-RUN       EQ2 2, HEAT 1: the methods they ask for are not" in text
+    assert "NOT-RUN       TH1 1: the methods" in text
+    assert text.index("HEAT 1") < text.index("TH1-02  ") < text.index("TH1 1:")
+    assert "2 of 6, first at [1, 1]: 4 where 0 is right" in text
+
+
+@pytest.mark.usefixtures("trusting")
 def test_listing_and_explanation(monkeypatch):
     mistake = SimpleNamespace(id="T01", name="sign", sentence="F without the minus")
     catalogue = SimpleNamespace(CATALOGUE={"T01": mistake})

@@ -12,6 +12,7 @@ from textwrap import wrap
 from typing import Any, TextIO
 
 from verification.checks import (
+    LACKS,
     LEVELS,
     ROUTES,
     Check,
@@ -51,6 +52,7 @@ class Terminal:
         tty = self._stream.isatty()
         self._colour = tty and not os.environ.get("NO_COLOR")
         self.width = max(80, shutil.get_terminal_size().columns) if tty else WIDTH
+        self._lacking: list[Outcome] = []
 
     def say(self, text: str = "") -> None:
         """Print a line at once."""
@@ -88,7 +90,14 @@ class Terminal:
         self.say("─" * self.width)
 
     def outcome(self, outcome: Outcome) -> None:
-        """One line, and the evidence of a failure."""
+        """One line, and the evidence of a failure.
+
+        What needs methods that the subject lacks is counted, and told with the next.
+        """
+        if outcome.verdict is Verdict.NOT_RUN and outcome.message.startswith(LACKS):
+            self._lacking.append(outcome)
+            return
+        self._say_lacking()
         cells = _cells(outcome)
         row = self._row(*cells, outcome.check.claim)
         if self._colour:
@@ -101,8 +110,19 @@ class Terminal:
         elif outcome.message:
             self.paragraph("         ", outcome.message)
 
+    def _say_lacking(self) -> None:
+        """One line for neighbours that were not run."""
+        if not self._lacking:
+            return
+        families = Counter(o.check.id.partition("-")[0] for o in self._lacking)
+        said = ", ".join(f"{name} {count}" for name, count in families.items())
+        head = f"{'':{COLUMNS[0]}}  {Verdict.NOT_RUN:{COLUMNS[1]}}  "
+        self.paragraph(head, f"{said}: the methods they ask for are not offered")
+        self._lacking.clear()
+
     def footer(self, report: Report) -> None:
         """Levels reached, what was not run and why, and the verdict."""
+        self._say_lacking()
         self.say("─" * self.width)
         run = sum(level["run"] for level in report.levels.values())
         reached = [

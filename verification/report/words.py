@@ -156,7 +156,23 @@ def _short(value: Any) -> str:
 def _compared(first: Finding) -> Iterable[tuple[str, str]]:
     yield "measured", shown(first.measured)
     yield "expected", f"{first.relation} {shown(first.expected)}"
+    if different := _different(first):
+        yield "differs", different
+        return
     yield "error", f"{first.error:.3g}, tolerance {first.tolerance:.3g}"
+
+
+def _different(first: Finding) -> str:
+    """Where long arrays that must be the same are not."""
+    measured, expected = as_array(first.measured), as_array(first.expected)
+    if first.tolerance or measured.shape != expected.shape or measured.size <= ENTRIES:
+        return ""
+    places = np.argwhere(measured != expected)
+    if not len(places):
+        return ""
+    place = tuple(map(int, places[0]))
+    said = f"{_digits(measured[place])} where {_digits(expected[place])} is right"
+    return f"{len(places)} of {measured.size}, first at {list(place)}: {said}"
 
 
 def _random(test: Evidence) -> Iterable[tuple[str, str]]:
