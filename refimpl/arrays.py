@@ -47,9 +47,11 @@ def _reals(name: str, value: Any, copy: bool) -> Array:
     """`value` as float64, infinite and NaN entries among them.
 
     Nothing is read as a number that is none: no text, no date, no None, no complex
-    number whose imaginary part would be lost.
+    number whose imaginary part would be lost, no entry that is masked.
     """
     try:
+        if np.ma.is_masked(value):
+            raise TypeError
         found = np.asarray(value)
         alien = found.dtype.kind not in "biufO"
         if alien or (found.dtype.kind == "O" and any(map(_is_alien, found.flat))):
@@ -156,9 +158,9 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
 
 
 def as_list(name: str, value: Any) -> list[Any]:
-    """The items of a sequence, which text and mappings are not."""
+    """The items of a sequence, which text and mappings are not; none is masked."""
     try:
-        if isinstance(value, (str, bytes, Mapping)):
+        if isinstance(value, (str, bytes, Mapping)) or np.ma.is_masked(value):
             raise TypeError
         return list(np.asarray(value) if hasattr(value, "__array__") else value)
     except TypeError:
@@ -199,7 +201,8 @@ def as_rows(indices: Any, N: int) -> NDArray[np.int64]:
         rows = np.asarray(indices)
     except ValueError:  # of lists of several lengths
         rows = np.zeros(0)
-    if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
+    whole = rows.dtype.kind in "iu" and not np.ma.is_masked(indices)
+    if rows.ndim != 1 or not rows.size or not whole:
         raise InvalidParameter(
             f"indices must be a non-empty list of whole numbers, got {indices!r}"
         )
@@ -219,10 +222,11 @@ def as_symmetric(name: str, value: Any, d: int | None = None) -> Array:
         raise InvalidParameter(f"{name} must be {d} x {d}, got shape {matrix.shape}")
     transpose = np.swapaxes(matrix, -1, -2)
     largest = np.abs(matrix).max(initial=0.0)
-    if np.abs(matrix - transpose).max(initial=0.0) > 1e-14 * largest:
-        raise InvalidParameter(f"{name} must be symmetric, got {matrix!r}")
-    mean: Array = (matrix + transpose) / 2
-    return mean
+    with np.errstate(over="ignore"):  # an infinite difference is refused
+        if np.abs(matrix - transpose).max(initial=0.0) > 1e-14 * largest:
+            raise InvalidParameter(f"{name} must be symmetric, got {matrix!r}")
+        mean: Array = (matrix + transpose) / 2
+    return np.where(np.isfinite(mean), mean, matrix / 2 + transpose / 2)
 
 
 def cholesky(name: str, matrix: Array) -> Array:

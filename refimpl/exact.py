@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from refimpl import regularised
-from refimpl.arrays import Array, as_kind
+from refimpl.arrays import Array, as_kind, require_finite
 from refimpl.errors import NotCertified
 from refimpl.interfaces import (
     Bounded,
@@ -104,6 +104,8 @@ class ExactHeat:
             positive definite, and a grid cannot serve (d > 3, no bounds, budget).
         NoClosedForm, Unresolved
             As `refimpl.regularised.heat`.
+        NonFinite
+            If F^H_tau(y) + |y - x|^2 / 2 tau overflows where it is searched.
         """
         del rng, previous
         as_kind("q", q, GibbsLaw)
@@ -130,6 +132,7 @@ class _Objective:
 
     q: GibbsLaw
 
+    @np.errstate(all="ignore")  # judged in `descend`
     def jet(self, y: Array) -> tuple[float, Array, Array]:
         """Value, gradient (d,) and Hessian (d, d)."""
         value, slope, curvature = regularised.heat_jet(self.q.f, y, self.q.tau)
@@ -144,7 +147,7 @@ class _Objective:
     def descend(self, y: Array) -> tuple[Array, float]:
         """A local minimiser and its value: Newton's method, shifted and halved."""
         eps = np.finfo(float).eps
-        value, gradient, hessian = self.jet(y)
+        value, gradient, hessian = _finite(self.jet(y))
         last = np.inf
         for _ in range(200):
             step = -_solve_shifted(hessian, gradient, 1e-3 / self.q.tau)
@@ -152,7 +155,7 @@ class _Objective:
             while (jet := self.jet(y + step))[0] > value + slack:
                 step = step / 2
             y = y + step
-            value, gradient, hessian = jet
+            value, gradient, hessian = _finite(jet)
             reach = np.linalg.norm(y) + np.linalg.norm(self.q.x)
             size = float(np.linalg.norm(step))
             # quadratic convergence has ended: what remains is rounding
@@ -161,6 +164,12 @@ class _Objective:
                 return y, value
             last = size
         raise NotCertified("Newton's method did not settle on a proximal point", y)
+
+
+def _finite(jet: tuple[float, Array, Array]) -> tuple[float, Array, Array]:
+    for part in jet:
+        require_finite(part, "F^H_tau(y) + |y - x|^2 / 2 tau or a derivative of it")
+    return jet
 
 
 def _solve_shifted(hessian: Array, gradient: Array, floor: float) -> Array:

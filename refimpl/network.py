@@ -158,7 +158,7 @@ class DenseLoss:
     Parameters
     ----------
     features : ndarray, shape (N, n)
-        Of each example; [image, 1] in the ordinary network.
+        Of each example; [image, 1] in the ordinary network.  They are not copied.
     labels : ndarray of int, shape (N,)
     shapes : sequence of (int, int)
         Of the layers, the first (n, units), the others (inputs + 1, units).
@@ -184,7 +184,7 @@ class DenseLoss:
         _require("activation", activation, ACTIVATIONS)
         _require("loss", loss, COSTS)
         _require("reduction", reduction, REDUCTIONS)
-        self.features, self.labels = frozen(features), labels
+        self.features, self.labels = frozen(features.view()), labels
         self.shapes = tuple(shapes)
         self.activation, self.loss, self.reduction = activation, loss, reduction
         self.compiled = compiled
@@ -360,7 +360,8 @@ def _as_labels(labels: Any, N: int, classes: int) -> Labels:
         found = np.asarray(labels)
     except ValueError:  # of lists of several lengths
         found = np.zeros(0)
-    if found.shape != (N,) or not N or found.dtype.kind not in "iu":
+    whole = found.dtype.kind in "iu" and not np.ma.is_masked(labels)
+    if found.shape != (N,) or not N or not whole:
         raise InvalidParameter(
             f"labels must be {N} whole numbers, one for each image and at least one, "
             f"got shape {found.shape} of {found.dtype}"

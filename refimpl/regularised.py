@@ -341,7 +341,8 @@ def log_mean_exp(f: Loss, mean: Any, cov: Any) -> float:
     """log of the integral of exp(f) N(mean, cov); +inf where it diverges (E16)."""
     mean = as_point("mean", mean, as_loss(f).d)
     if isinstance(f, ExponentialAverages):
-        return f.log_mean_exp(mean, cov)
+        value = f.log_mean_exp(mean, cov)
+        return value if value == np.inf else require_finite(value, "log E exp(f)")
     cov = as_covariance("cov", cov, f.d)
     diverges = getattr(f, "exp_diverges", None)
     if diverges is None:

@@ -80,7 +80,8 @@ class PowerLaw:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "c", as_variance("c", self.c))
-        object.__setattr__(self, "alpha", as_variance("alpha", self.alpha))
+        name = "alpha (the minus of E7 is built in)"
+        object.__setattr__(self, "alpha", as_variance(name, self.alpha))
 
     def __call__(self, j: Any) -> Any:
         with np.errstate(divide="ignore", over="ignore"):  # whoever asks judges

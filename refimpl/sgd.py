@@ -7,7 +7,7 @@ import numpy as np
 
 from refimpl.arrays import as_array, as_point, as_variance, require_finite
 from refimpl.interfaces import Iterate, Loss, as_losses
-from refimpl.schedules import Constant, Schedule
+from refimpl.schedules import Constant, Schedule, as_schedule
 
 
 def sgd(losses: Iterable[Loss], x0: Any, *, eta: Schedule | float) -> Iterator[Iterate]:
@@ -41,7 +41,9 @@ def sgd(losses: Iterable[Loss], x0: Any, *, eta: Schedule | float) -> Iterator[I
     [4.0, 2.0]
     """
     x = as_array("x0", x0, 1)
-    schedule: Schedule = eta if callable(eta) else Constant(as_variance("eta", eta))
+    if not callable(eta):
+        eta = Constant(as_variance("eta", eta))
+    schedule = as_schedule("eta", eta)
     for k, f in enumerate(as_losses(losses)):
         x = as_point("x0" if k == 0 else "x", x, f.d)
         with np.errstate(over="ignore", invalid="ignore"):  # judged below

@@ -19,7 +19,7 @@ from refimpl.arrays import as_array, as_point, as_variance, require_finite
 from refimpl.errors import InvalidParameter
 from refimpl.interfaces import BestGaussian, Iterate, Loss, Projection, as_losses
 from refimpl.laws import GibbsLaw
-from refimpl.schedules import Constant, Schedule
+from refimpl.schedules import Constant, Schedule, as_schedule
 
 
 def two_step(
@@ -71,10 +71,12 @@ def two_step(
     [4.0, 2.0, 1.0]
     """
     x = as_array("x0", x0, 1)
-    schedule: Schedule = tau if callable(tau) else Constant(as_variance("tau", tau))
+    if not callable(tau):
+        tau = Constant(as_variance("tau", tau))
+    schedule = as_schedule("tau", tau)
     relaxation = None if eta is None else as_variance("eta", eta)
     previous: Projection | None = None
-    if not callable(project):
+    if not callable(project) or isinstance(project, type):
         raise InvalidParameter(f"project must be step 2, got {project!r}")
     for k, f in enumerate(as_losses(losses)):
         x = as_point("x0" if k == 0 else "x", x, f.d)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mpmath import mp
 from scipy import stats
 
 from refimpl.errors import InvalidParameter, Unresolved
@@ -286,6 +287,62 @@ def test_one_level_is_rejection_sampling() -> None:
     assert low <= leaves <= high
 
 
+FAR = {
+    "high": np.array([[800.0, 800.0], [0.0, 1.0]]),
+    "highest": np.array([[1e300, 1e300], [1e300, 1e300]]),
+    "never": np.array([[np.inf, np.inf], [1.0, 1.0]]),
+    "subnormal": np.array([[730.0, 735.0], [1.0, 720.0]]),
+    "near": np.array([[0.0, 1.0], [0.0, 0.5]]),
+    "flat": np.zeros((2, 2)),
+}
+
+
+@pytest.mark.parametrize(
+    "levels", [(2.0, 1.0), (1.0, 1.0), (1.0, 1.01), (0.4, 1.0), (1e-4, 1.0)], ids=str
+)
+@pytest.mark.parametrize("name", FAR)
+def test_the_mean_price_where_coins_hardly_ever_show_heads(
+    name: str, levels: Any
+) -> None:
+    """With numbers of any size; what is beyond floats is infinite.
+
+    A float Z is off by a rounding of itself, and of its logarithm; a power theta has
+    theta times the error.
+    """
+    f, t = FAR[name], Temperatures(levels)
+    (theta,), found = t.exponents, mean_leaves(f, np.full((2, 2), 0.25), t)
+    with mp.workdps(50):
+        Z = [sum(mp.exp(-mp.mpf(v) / levels[1]) for v in row) / 2 for row in f.tolist()]
+        if theta < 1 and not all(Z):  # a coin that never shows heads is tried for ever
+            assert found == np.inf
+            return
+        first = range(int(np.ceil(theta)) - 1)
+        tries = sum(sum(z**i for i in first) + z ** (mp.mpf(theta) - 1) for z in Z)
+        wanted = tries / sum(z ** mp.mpf(theta) for z in Z)
+        size = mp.log(wanted)
+    if size > np.log(np.finfo(float).max):
+        assert found == np.inf
+    else:
+        error = 10 * np.finfo(float).eps * (max(theta, 1) + float(size))
+        assert found == pytest.approx(float(wanted), rel=error)
+
+
+@pytest.mark.parametrize("levels", [(2.0, 1.0), (1.0, 1.0), (0.4, 1.0)], ids=str)
+@pytest.mark.parametrize("name", FAR)
+def test_the_law_of_the_price_is_told_or_refused(name: str, levels: Any) -> None:
+    """It increases with s, is at most s for s <= 0 and infinite for some s > 0 only."""
+    t, last = Temperatures(levels), -np.inf
+    for s in (-800.0, -700.0, -1.0, -1e-20, 0.0, 1e-20, 1e-3, 2.0, 800.0):
+        try:
+            found = log_mean_exp_leaves(s, FAR[name], np.full((2, 2), 0.25), t)
+        except Unresolved:
+            continue
+        assert last <= found + 1e-13  # hundreds of roundings
+        assert np.isfinite(found) or s > 0
+        assert found <= s + 1e-13 or s > 0  # a sample takes at least one value
+        last = found
+
+
 def test_the_seed_decides() -> None:
     one, same, other = (drawn(FALLING, D2, Q2, 20, seed) for seed in (1, 1, 2))
     assert (one[0] == same[0]).all()
@@ -333,6 +390,27 @@ UNIFORM = Table(np.full((2, 2), 0.25))
             InvalidParameter,
             "must not be negative",
         ),
+        (
+            lambda rng: log_mean_exp_leaves(0.0, D2 + 50, Q2, Temperatures(FALLING)),
+            Unresolved,
+            "at s = 0.0",
+        ),
+        (
+            lambda rng: Coins(Temperatures((1e-16, 1.0)), UNIFORM),
+            InvalidParameter,
+            "a factor of 2^53",
+        ),
+        (
+            lambda rng: Coins(Temperatures((1.0, 0.5, 0.25)), UNIFORM),
+            InvalidParameter,
+            "3 temperatures, and the reference has 2 levels",
+        ),
+        (
+            lambda rng: Coins(T2, UNIFORM)(lambda a, b: "0.5", rng=rng),
+            InvalidParameter,
+            "f must be",
+        ),
+        (lambda rng: Coins(T2, UNIFORM)(0.5, rng=rng), InvalidParameter, "a function"),
     ],
 )
 def test_what_is_refused(make: Callable[[Any], Any], kind: Any, said: str) -> None:

@@ -446,7 +446,7 @@ def estimated(paths: int, groups: int, rng: Any = None, **changes: Any) -> Any:
         (lambda: method(temperatures=Temperatures((1.0,))), "two temperatures"),
         (lambda: method(temperatures=(1.0, 0.5)), "Temperatures"),
         (lambda: method(proposals=[np.eye(3)]), "square matrices"),
-        (lambda: method(inner="cold"), "warm, equilibrium, independent"),
+        (lambda: method(inner="cold"), '"warm", "equilibrium" or "independent"'),
         (lambda: method(reference=np.eye(3) / 3), "positive"),
         (lambda: method().law(0), "at least 1"),
         (lambda: method().law(2000), "too many visits"),

@@ -30,7 +30,12 @@ from refimpl.losses import (
     Trigonometric,
 )
 from refimpl.multiscale._tempered import Smoothed, scaled
-from refimpl.multiscale.gaussian import QuadraticChain
+from refimpl.multiscale.gaussian import (
+    GaussianLevel,
+    QuadraticChain,
+    QuadraticEnergy,
+    multiscale_gaussian,
+)
 from refimpl.multiscale.local_entropies import LocalEntropies
 from refimpl.multiscale.temperatures import Temperatures
 from verification import problems as P
@@ -92,9 +97,39 @@ def test_the_page_says_what_is_computed(capsys: pytest.CaptureFixture[str]) -> N
     for coarse, fine, value in rows:
         chain = well((0.2, 0.5), float(coarse), float(fine))
         assert abs(1 + chain([0.5]) - float(value)) <= DIGITS
-    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    exec(example, {})
+    chain_, laws = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(chain_, {})
     assert capsys.readouterr().out.startswith("0.34953252826")
+    names: dict[str, Any] = {}
+    exec(laws, names)
+    least, attained, start = map(float, capsys.readouterr().out.split())
+    assert attained == pytest.approx(least, rel=1e-14)
+    end = Quadratic(2.0, [0.7])
+    assert start == pytest.approx(
+        LocalEntropies(end, (0.2, 0.5), Temperatures((1.0, 0.25)))([-0.4]), rel=1e-14
+    )
+
+
+def test_the_page_s_energy_without_tilting() -> None:
+    """P* has the variance 1.6 in w_1; the Gibbs law at lambda_2 does not exist."""
+    f = QuadraticEnergy(np.diag([-1.5, 0.0]), np.zeros(2), 0.0)
+    levels = (GaussianLevel(np.zeros((1, 0)), [0.0], [[1.0]]),)
+    levels += (GaussianLevel(np.zeros((1, 1)), [0.0], [[1.0]]),)
+    law = multiscale_gaussian(f, levels, Temperatures((4.0, 1.0)))
+    assert law.moments()[1][0, 0] == pytest.approx(1.6, rel=1e-14)
+    with pytest.raises(NotIntegrable):
+        multiscale_gaussian(f, levels, Temperatures((1.0, 1.0)))
+
+
+def test_two_temperatures_of_the_page_are_no_single_one() -> None:
+    """How far a quadratic's minimum rises, as the page has it."""
+    for h in (0.5, 2.0, 30.0):
+        rho = np.array([0.2 / 1.0, 0.5 / 0.25])
+        chain = LocalEntropies(
+            Quadratic(h, [0.0]), (0.2, 0.5), Temperatures((1.0, 0.25))
+        )
+        risen = np.log1p(rho.sum() * h) + (0.25 - 1.0) * np.log1p(rho[1] * h)
+        assert chain([0.0]) == pytest.approx(risen / 2, rel=1e-13)
 
 
 def test_n1_mean_and_slope() -> None:

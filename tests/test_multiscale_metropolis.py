@@ -149,9 +149,11 @@ def quartic(*w: np.ndarray) -> float:
 
 
 REFERENCES = {
-    "flat": Flat(),
-    "independent": Independent([np.full(2, 0.1 * k) for k in range(3)], [1, 2, 0.5]),
-    "walk": RandomWalk(np.zeros(2), [0.5, 0.3, 0.8]),
+    "flat": lambda d: Flat(),
+    "independent": lambda d: Independent(
+        [np.full(2, 0.1 * k) for k in range(d)], [1, 2, 0.5][:d]
+    ),
+    "walk": lambda d: RandomWalk(np.zeros(2), [0.5, 0.3, 0.8][:d]),
 }
 
 
@@ -165,13 +167,12 @@ def test_any_energy_is_replayed(
     name: str, levels: tuple[float, ...], inner: tuple[int, ...]
 ) -> None:
     d, T = len(levels), 15
+    reference: Any = REFERENCES[name](d)
     scales: tuple[Any, ...] = (0.4, np.array([0.2, 0.6]), 0.3)[:d]
     if name == "flat":
         method = MultilevelMetropolis(Temperatures(levels), scales, inner)
     else:
-        method = MultilevelMetropolis(
-            Temperatures(levels), scales, inner, REFERENCES[name]
-        )
+        method = MultilevelMetropolis(Temperatures(levels), scales, inner, reference)
     rng = np.random.default_rng(8)
     z, u = rng.standard_normal(4000), rng.random(2000)
     start = [np.full(2, 0.3 - 0.2 * k) for k in range(d)]
@@ -181,7 +182,7 @@ def test_any_energy_is_replayed(
     again = Stored(z, u)
     run = Recursion(
         quartic,
-        REFERENCES[name].log_density,
+        reference.log_density,
         levels,
         inner,
         lambda k, w: (w + scales[k - 1] * again.normal((2,)), 0.0),
@@ -613,6 +614,26 @@ T2 = Temperatures((1.0, 0.5))
         (lambda: on_table().replay((0, 0), np.ones((1, 1, 4))), "of [0, 1)"),
         (lambda: on_table().replay((0, 3), np.zeros((1, 1, 4))), "within (3, 3)"),
         (lambda: on_table().replay((0, 0.5), np.zeros((1, 1, 4))), "2 indices"),
+        (
+            lambda: MultilevelMetropolis(T2, ([1, 1], 1), (3,)).begin(quartic, [0, 0]),
+            "level 1 of start has shape ()",
+        ),
+        (
+            lambda: MultilevelMetropolis(T2, ([1, 1], 1), (3,)).begin(
+                quartic, [np.zeros(3), 0.0]
+            ),
+            "does not broadcast",
+        ),
+        (
+            lambda: MultilevelMetropolis(
+                T2, (1, 1), (3,), Independent([0.0, [0.0, 0.0]], [1.0, 1.0])
+            ).begin(quartic, [0.0, 0.0]),
+            "level 2 has shape (), in the reference (2,)",
+        ),
+        (
+            lambda: MultilevelMetropolis(T2, (1, 1), (3,), Independent([0.0], [1.0])),
+            "2 temperatures, and the reference has 1 levels",
+        ),
     ],
 )
 def test_what_is_refused(make: Callable[[], Any], said: str) -> None:
@@ -651,7 +672,7 @@ def test_a_table_s_conditionals_and_draws() -> None:
 @pytest.mark.parametrize("name", ["independent", "walk"])
 def test_gaussian_references_draw_what_they_weigh(name: str) -> None:
     """Whitened by the density's own second difference.  False alarms: 1e-7 each."""
-    reference: Any = REFERENCES[name]
+    reference: Any = REFERENCES[name](3)
     above, rng = [np.array([0.5, -0.5])], np.random.default_rng(6)
 
     def log_q(x: float) -> float:

@@ -55,10 +55,11 @@ class GaussianMixture(ComponentLoss):
             raise InvalidParameter(
                 f"there are {weights.size} weights and {self._components.K} means"
             )
-        if not weights.min() > 0 or abs(weights.sum() - 1) > 1e-12:
-            raise InvalidParameter(
-                f"weights must be positive and sum to 1, got {weights!r}"
-            )
+        with np.errstate(over="ignore"):  # an infinite sum is refused
+            if not weights.min() > 0 or abs(weights.sum() - 1) > 1e-12:
+                raise InvalidParameter(
+                    f"weights must be positive and sum to 1, got {weights!r}"
+                )
         self.weights = frozen(weights / weights.sum())
 
     def local_entropy(self, x: Any, tau: float) -> Array:

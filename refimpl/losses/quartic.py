@@ -106,9 +106,12 @@ class Quartic:
         self._require_confining()
         widest = np.linalg.eigvalsh(cov)[-1]
         polynomials = [self._minorant(i, mean[i], widest) for i in range(self.d)]
+        for p in polynomials:
+            require_finite(p.coef, "a coefficient of the exponent's bound")
         bottoms = np.array([_lowest(p) for p in polynomials])
         least = np.array([p(b) for p, b in zip(polynomials, bottoms, strict=True)])
         reached = self(mean + bottoms) + 0.5 * bottoms @ np.linalg.solve(cov, bottoms)
+        require_finite([*least, reached], "the least exponent")
         room = drop + max(0.0, float(reached - least.sum()))
         ends = [_sublevel(p, m + room) for p, m in zip(polynomials, least, strict=True)]
         lower, upper = np.array(ends).T

@@ -33,12 +33,29 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.arrays import Array, as_count, as_generator, as_scalar
+from refimpl.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_reals,
+    as_scalar,
+)
 from refimpl.errors import InvalidParameter, Unresolved
 from refimpl.multiscale import finite
-from refimpl.multiscale.metropolis import Curried
-from refimpl.multiscale.references import Reference, log_conditionals
+from refimpl.multiscale.metropolis import as_energy, as_nested
+from refimpl.multiscale.references import (
+    Reference,
+    log_conditionals,
+    require_levels,
+)
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
+
+LARGEST_EXPONENT = 2.0**53
+
+LEAST_NORMAL = np.log(np.finfo(float).tiny)
+
+MOST_SUMMED = 1000
+"""Terms of a geometric series that are added one by one."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,13 @@ class Coins:
     most: int = 10**7
 
     def __post_init__(self) -> None:
-        as_temperatures(self.temperatures)
-        if not hasattr(self.reference, "draw"):
+        _exponents(self.temperatures)
+        if not hasattr(self.reference, "draw") or isinstance(self.reference, type):
             raise InvalidParameter(
                 "reference must be a law with draw(k, above, rng), got "
                 f"{type(self.reference).__name__}"
             )
+        require_levels(self.reference, len(self.temperatures))
         bound = as_scalar("lower_bound", self.lower_bound)
         object.__setattr__(self, "lower_bound", bound)
         as_count("most", self.most)
@@ -124,9 +142,7 @@ class Coins:
         Unresolved
             If it takes more than `most` values of f.
         """
-        if not callable(f):
-            raise InvalidParameter(f"f must be a function of the levels, got {f!r}")
-        place = f if hasattr(f, "given") else Curried(f)
+        place = as_nested(f)
         toss = _Toss(self, as_generator("rng", rng))
         w = toss.until_heads((), place)
         return Drawn(w, toss.leaves)
@@ -174,7 +190,7 @@ class _Toss:
                 f"a sample took more than {self.coins.most} values of f: the energies "
                 "are too large for these temperatures"
             )
-        height = float(place(x)) - self.coins.lower_bound
+        height = as_energy(place(x)) - self.coins.lower_bound
         if not height >= 0:
             raise InvalidParameter(
                 f"f must not be below lower_bound = {self.coins.lower_bound}, got "
@@ -198,7 +214,7 @@ def split(theta: float) -> tuple[int, float]:
 
 @np.errstate(divide="ignore", over="ignore")
 def mean_leaves(energies: Any, reference: Any, temperatures: Temperatures) -> float:
-    """The mean number of values of f that a sample takes on a table; it may overflow.
+    """The mean number of values of f of one sample on a table; +inf if it overflows.
 
     By Wald's identity: the mean number of tries, Z^(theta - 1) for theta <= 1 and 1/Z
     at the top, times the mean price of a try.
@@ -210,29 +226,49 @@ def mean_leaves(energies: Any, reference: Any, temperatures: Temperatures) -> fl
     reference : array_like, shape of energies
     temperatures : Temperatures
 
+    Raises
+    ------
+    InvalidParameter
+        For anything else than the above.
+
     Examples
     --------
     >>> round(mean_leaves([[0, 1], [2, 0]], [[0.25] * 2] * 2, Temperatures((2, 1))), 3)
     1.605
     """
-    V, q = _levels(energies, reference, temperatures)
+    V, q, exponents = _levels(energies, reference, temperatures)
     price = np.ones_like(V[-1])
     for k in range(len(q), 0, -1):
-        Z = np.exp(-V[k - 1] / temperatures.levels[k - 1])
-        tries = 1 / Z if k == 1 else _mean_tries(Z, temperatures.exponents[k - 2])
+        log_Z = -V[k - 1] / temperatures.levels[k - 1]
+        top = k == 1
+        tries = 1 / np.exp(log_Z) if top else _mean_tries(log_Z, exponents[k - 2])
         price = tries * (np.exp(q[k - 1]) * price).sum(axis=-1)
     return float(price)
 
 
-def _mean_tries(Z: Array, theta: float) -> Array:
+@np.errstate(invalid="ignore")  # 0 times infinity, of which nothing is taken
+def _mean_tries(log_Z: Array, theta: float) -> Array:
     """Of a coin that shows heads with probability Z^theta."""
-    extra, rest = split(theta)
-    first = sum((Z**i for i in range(extra)), start=np.zeros_like(Z))
-    tries: Array = first + Z**extra * Z ** (rest - 1)
-    return tries
+    if theta == 1:  # also where Z = 0
+        return np.ones_like(log_Z)
+    Z, (extra, rest) = np.exp(log_Z), split(theta)
+    first = _first_tries(Z, extra)
+    last = np.where(
+        log_Z < LEAST_NORMAL,  # Z has lost its digits
+        np.exp((theta - 1) * log_Z),
+        Z**extra * Z ** (rest - 1),
+    )
+    return np.asarray(first + last)
 
 
-@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # infinite, then
+def _first_tries(S: Array, extra: int) -> Array:
+    """1 + S + ... + S^(extra - 1)."""
+    if extra <= MOST_SUMMED:
+        return sum((S**i for i in range(extra)), start=np.zeros_like(S))
+    return np.where(S == 1, extra, np.expm1(extra * np.log(S)) / (S - 1))
+
+
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")  # judged on the way
 def log_mean_exp_leaves(
     s: float, energies: Any, reference: Any, temperatures: Temperatures
 ) -> float:
@@ -240,20 +276,34 @@ def log_mean_exp_leaves(
 
     Parameters are those of `mean_leaves`.  Chernoff's bound makes of it how likely n
     samples take more, or fewer, than any given number of values.
+
+    Raises
+    ------
+    InvalidParameter
+        For anything else than that.
+    Unresolved
+        If it is finite, and floats cannot tell it: exp(s) overflows or underflows, or
+        a try that succeeds is so rare that the part of the others rounds to 1.
     """
     s = as_scalar("s", s)
-    V, q = _levels(energies, reference, temperatures)
-    heads = np.exp(s - V[-1] / temperatures.levels[-1])
-    tails = np.exp(s) * -np.expm1(-V[-1] / temperatures.levels[-1])
+    V, q, exponents = _levels(energies, reference, temperatures)
+    charge = V[-1] / temperatures.levels[-1]
+    heads = np.exp(s - charge)
+    tails = np.where(charge > 0, np.exp(s) * -np.expm1(-charge), 0.0)
     for k in range(len(q), 0, -1):
         S = (np.exp(q[k - 1]) * heads).sum(axis=-1)
         F = (np.exp(q[k - 1]) * tails).sum(axis=-1)
-        if not (F < 1).all():
+        if s > 0 and (F >= 1).any():
             return float(np.inf)
+        if not ((F < 1) & np.isfinite(S)).all() or not S.any():
+            raise Unresolved(
+                f"floats cannot tell log E exp(s leaves) at s = {s}: exp(s) is too far "
+                "from 1, or a try that succeeds too rare"
+            )
         if k == 1:
             return float(np.log(S) - np.log1p(-F))
-        extra, theta = split(temperatures.exponents[k - 2])
-        first = sum((S**i for i in range(extra)), start=np.zeros_like(S))
+        extra, theta = split(exponents[k - 2])
+        first = _first_tries(S, extra)
         heads = S ** (extra + 1) * (1 - F) ** (theta - 1)
         tails = first * F + S**extra * -np.expm1(theta * np.log1p(-F))
     raise AssertionError("a table has at least one level")
@@ -261,11 +311,24 @@ def log_mean_exp_leaves(
 
 def _levels(
     energies: Any, reference: Any, temperatures: Temperatures
-) -> tuple[list[Array], list[Array]]:
-    """V_0, ..., V_d and log q_1, ..., log q_d."""
-    V = finite.effective_energies(energies, reference, temperatures)
-    if V[-1].min() < 0:
+) -> tuple[list[Array], list[Array], tuple[float, ...]]:
+    """V_0, ..., V_d and log q_1, ..., log q_d; theta_1, ..., theta_{d-1}."""
+    exponents = _exponents(temperatures)
+    energies = as_reals("energies", energies)
+    if not (energies >= 0).all():
         raise InvalidParameter(
-            f"energies must not be negative: subtract their least, {V[-1].min()}"
+            f"energies must not be negative: subtract their least, {energies.min()}"
         )
-    return V, log_conditionals(reference)
+    V = finite.effective_energies(energies, reference, temperatures)
+    return V, log_conditionals(reference), exponents
+
+
+def _exponents(temperatures: Any) -> tuple[float, ...]:
+    """theta_1, ..., theta_{d-1}, whose fractions of 1 are told apart."""
+    exponents = as_temperatures(temperatures).exponents
+    if any(theta >= LARGEST_EXPONENT for theta in exponents):
+        raise InvalidParameter(
+            "temperatures must not rise by a factor of 2^53 from level to level, got "
+            f"{temperatures.levels}"
+        )
+    return exponents

@@ -41,10 +41,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_array, as_count, as_generator
+from refimpl.arrays import Array, as_array, as_choice, as_count, as_generator, as_list
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale import finite
-from refimpl.multiscale.metropolis import as_proposals
+from refimpl.multiscale.metropolis import are_probabilities, as_proposals
 from refimpl.multiscale.references import log_conditionals
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
 
@@ -177,13 +177,9 @@ class TwoLevelEnumeration:
                 f"two temperatures, got {self.reference.shape} and "
                 f"{len(self.temperatures)}"
             )
-        if inner not in get_args(Inner):
-            raise InvalidParameter(
-                f"inner must be one of {', '.join(get_args(Inner))}, got {inner!r}"
-            )
         self.log_q1, self.log_q2 = log_conditionals(self.reference)
         self.p1, self.p2 = as_proposals(proposals, self.f.shape)
-        self.inner: Inner = inner
+        self.inner: Inner = as_choice("inner", inner, get_args(Inner))
 
     @cached_property
     def target(self) -> Array:
@@ -200,9 +196,13 @@ class TwoLevelEnumeration:
         Raises
         ------
         InvalidParameter
-            If a T' is no positive number, or the visits are too many to enumerate.
+            If there is no T', one is no positive number, or the visits are too many to
+            enumerate.
         """
-        wanted = sorted({as_count("inner_steps", n) for n in inner_steps})
+        given = as_list("inner_steps", inner_steps)
+        wanted = sorted({as_count("inner_steps", n) for n in given})
+        if not wanted:
+            raise InvalidParameter("inner_steps must have at least one entry")
         n1, n2 = self.f.shape
         visits = _Visits(n2, max(wanted))
         logs = min(map(self._least, wanted)) < LEAST
@@ -503,8 +503,8 @@ def stationary_law(transition: Any) -> Array:
     [0.333333333333, 0.666666666667]
     """
     P = as_array("transition", transition, 2)
-    square = P.shape[0] == P.shape[1]
-    if not square or (P < 0).any() or np.abs(P.sum(axis=1) - 1).max() > 1e-9:
+    square = P.shape[0] == P.shape[1] > 0
+    if not square or not are_probabilities(P, 1e-9):
         raise InvalidParameter(
             f"transition must be square, its rows probabilities, got {P!r}"
         )

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from refimpl.arrays import Array, as_array
+from refimpl.arrays import Array, as_array, as_reals, require_finite
 from refimpl.errors import InvalidParameter
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
 
@@ -115,16 +115,18 @@ def by_tilting(f: Any, reference: Any, temperatures: Temperatures) -> Array:
     R^(k) is proportional to (R^(k+1)_{<=k})^theta_k (Q_{<=k})^(1 - theta_k), and
     P* = R^(1)(w_1) R^(2)(w_2 | w_1) ... R^(d)(w_d | w_{<d}).
 
-    Arguments and errors as in `effective_energies`.
+    Arguments and errors as in `effective_energies`; NonFinite if a theta_k overflows.
     """
     energy, Q, temperatures = _checked(f, reference, temperatures)
     last = temperatures.levels[-1]
     charged = np.where(Q > 0, energy, np.inf)
     log_R = _normalised(_log(Q) - charge(charged, charged.min(), last))
     kernels = [_log_last_conditional(log_R)]
-    for theta in reversed(temperatures.exponents):
+    thetas = require_finite(temperatures.exponents, "a ratio of temperatures")
+    for theta in reversed(thetas):
         log_Q = _log(_sum_after(Q, log_R.ndim - 1))
-        tilted = theta * logsumexp(log_R, axis=-1)
+        with np.errstate(over="ignore"):  # no mass, then
+            tilted = theta * logsumexp(log_R, axis=-1)
         # where Q has no mass, neither has R: not a question of the exponent's sign
         towards = (1 - theta) * np.where(log_Q > -np.inf, log_Q, 0)
         log_R = _normalised(tilted + towards)
@@ -316,10 +318,7 @@ def _checked(
 
 
 def _energy(f: Any) -> Array:
-    try:
-        energy = np.array(f, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidParameter("f must be an array of real numbers") from error
+    energy = as_reals("f", f)
     if np.isnan(energy).any() or (energy == -np.inf).any():
         raise InvalidParameter(f"f must not hold NaN or -inf, got {energy!r}")
     return energy
@@ -334,7 +333,8 @@ def as_law(name: str, value: Any) -> Array:
         If it is none.
     """
     law = as_array(name, value)
-    total = law.sum()
+    with np.errstate(over="ignore"):  # judged below
+        total = law.sum()
     if (law < 0).any() or not abs(total - 1) <= NORMALISED:
         raise InvalidParameter(
             f"{name} must hold probabilities, none negative and of sum 1, got "

@@ -50,9 +50,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl._jit import jit
-from refimpl.arrays import Array, as_array, as_count, as_generator, require_finite
+from refimpl.arrays import (
+    Array,
+    as_array,
+    as_count,
+    as_generator,
+    as_list,
+    as_reals,
+    require_finite,
+)
 from refimpl.errors import InvalidParameter
-from refimpl.multiscale.references import Flat, Reference, log_conditionals
+from refimpl.multiscale.references import (
+    Flat,
+    Reference,
+    log_conditionals,
+    require_levels,
+)
 from refimpl.multiscale.temperatures import Temperatures, as_temperatures
 from refimpl.noise import BLOCK, normals
 
@@ -87,6 +100,26 @@ class Curried:
     def __call__(self, w: Any) -> Any:
         """f with this last level."""
         return self.f(*self.above, w)
+
+
+def as_nested(f: Any) -> Any:
+    """`f` as a nested energy: itself if it is one, else an ordinary function curried.
+
+    Raises
+    ------
+    InvalidParameter
+        If it is neither.
+    """
+    if hasattr(f, "given") and not isinstance(f, type):
+        return f
+    if not callable(f):
+        raise InvalidParameter(f"f must be a function of the levels, got {f!r}")
+    return Curried(f)
+
+
+def as_energy(value: Any) -> float:
+    """A value of f, one real number; of infinite ones and NaN the caller judges."""
+    return float(value if isinstance(value, float) else as_reals("f", value, 0))
 
 
 class Draws(Protocol):
@@ -263,19 +296,23 @@ class MultilevelMetropolis:
 
     def __post_init__(self) -> None:
         d = len(as_temperatures(self.temperatures))
-        scales = tuple(as_array("a scale", one) for one in self.scales)
+        given = as_list("scales", self.scales)
+        scales = tuple(as_array("a scale", one) for one in given)
         if len(scales) != d or not all((one > 0).all() for one in scales):
             raise InvalidParameter(
                 f"scales must be {d} standard deviations, one for each level, all "
                 f"positive, got {self.scales!r}"
             )
-        if self.reference == "flat":
+        if isinstance(self.reference, str) and self.reference == "flat":
             object.__setattr__(self, "reference", Flat())
-        elif not hasattr(self.reference, "log_density"):
+        elif not hasattr(self.reference, "log_density") or isinstance(
+            self.reference, type
+        ):
             raise InvalidParameter(
                 'reference must be "flat" or have log_density(k, w, above), got '
                 f"{self.reference!r}"
             )
+        require_levels(self.reference, d)
         object.__setattr__(self, "scales", scales)
         object.__setattr__(self, "inner_steps", inner_counts(self.inner_steps, d))
 
@@ -298,18 +335,23 @@ class MultilevelMetropolis:
         InvalidParameter
             For anything else than the above.
         NonFinite
-            If an energy is not finite.
+            If an energy is not finite, or the reference has no mass at the start.
         """
         draws, walk = Random(as_generator("rng", rng)), self.begin(f, start)
         return (self.advance(walk, draws) for _ in range(as_count("steps", steps)))
 
     def begin(self, f: Any, start: Sequence[Any]) -> Walk:
         """A walk at its start.  Raises as the call does."""
-        w = [as_array(f"level {k} of start", one) for k, one in enumerate(start, 1)]
-        d = len(self.temperatures)
+        given, d = as_list("start", start), len(self.temperatures)
+        w = [as_array(f"level {k} of start", one) for k, one in enumerate(given, 1)]
         if len(w) != d:
             raise InvalidParameter(f"start must have {d} levels, got {len(w)}")
-        places = [f if hasattr(f, "given") else Curried(f)]
+        Q: Any = self.reference
+        for k, (one, scale) in enumerate(zip(w, self.scales, strict=True), 1):
+            _require_broadcast(k, one.shape, scale.shape)
+            density = Q.log_density(k, one, w[: k - 1])
+            require_finite(density, f"log q_{k} of the reference at start")
+        places = [as_nested(f)]
         for one in w[:-1]:
             places.append(places[-1].given(one))
         walk = Walk(w, places, np.nan, [0] * d, [0] * d)
@@ -400,9 +442,20 @@ class MultilevelMetropolis:
         return float(Q.log_density(k + 1, *new)) - float(Q.log_density(k + 1, *old))
 
 
+def _require_broadcast(k: int, level: tuple[int, ...], scale: tuple[int, ...]) -> None:
+    """A scale says nothing of entries that its level has not."""
+    ends = zip(scale[::-1], level[::-1], strict=False)
+    if len(scale) > len(level) or any(m not in (1, n) for m, n in ends):
+        raise InvalidParameter(
+            f"level {k} of start has shape {level}, with which its scale of shape "
+            f"{scale} does not broadcast"
+        )
+
+
 def inner_counts(inner_steps: Sequence[int], d: int) -> tuple[int, ...]:
     """T'_2, ..., T'_d, checked."""
-    counts = tuple(as_count("each of inner_steps", n) for n in inner_steps)
+    given = as_list("inner_steps", inner_steps)
+    counts = tuple(as_count("each of inner_steps", n) for n in given)
     if len(counts) != d - 1:
         raise InvalidParameter(
             f"inner_steps must be {d - 1} counts, one for each level but the first, "
@@ -422,7 +475,7 @@ def _summed(terms: list[float]) -> tuple[float, float]:
 
 def _evaluate(walk: Walk, place: Any, w: Array) -> float:
     walk.evaluations += 1
-    return float(require_finite(float(place(w)), "the energy"))
+    return float(require_finite(as_energy(place(w)), "the energy"))
 
 
 def _more(now: list[int], before: tuple[int, ...]) -> tuple[int, ...]:
@@ -669,7 +722,8 @@ class TableMetropolis:
         n : int
         """
         rng, steps = as_generator("rng", rng), as_count("steps", steps)
-        w, m = self._starts(start, as_count("n", n)), self.uniforms_per_step
+        n, m = as_count("n", n), self.uniforms_per_step
+        w = self._starts(start, n)
         states = np.empty((n, steps, len(self.shape)), np.int64)
         accepted = np.zeros_like(w)
         block = max(1, BLOCK // (n * m))
@@ -689,9 +743,11 @@ class TableMetropolis:
         """
         u = as_array("uniforms", uniforms, None)
         m = self.uniforms_per_step
-        if u.ndim != 3 or u.shape[-1] != m or not ((u >= 0) & (u < 1)).all():
+        if not ((u >= 0) & (u < 1)).all():
+            raise InvalidParameter("uniforms must be of [0, 1): 0 may be, 1 may not")
+        if u.ndim != 3 or u.shape[-1] != m:
             raise InvalidParameter(
-                f"uniforms must be of [0, 1), of shape (n, steps, {m}), got {u.shape}"
+                f"uniforms must have shape (n, steps, {m}), got {u.shape}"
             )
         w = self._starts(start, len(u))
         states = np.empty((*u.shape[:2], len(self.shape)), np.int64)
@@ -707,8 +763,12 @@ class TableMetropolis:
         return steps * np.array(self.moves_per_step)
 
     def _starts(self, start: Sequence[int], n: int) -> Indices:
-        w = np.asarray(start)
-        if w.dtype.kind not in "iu" or w.shape != (len(self.shape),):
+        try:
+            w = np.asarray(start)
+        except ValueError:  # of lists of several lengths
+            w = np.zeros(0)
+        whole = w.dtype.kind in "iu" and not np.ma.is_masked(start)
+        if not whole or w.shape != (len(self.shape),):
             raise InvalidParameter(
                 f"start must be {len(self.shape)} indices, got {start!r}"
             )
@@ -725,18 +785,26 @@ def as_proposals(proposals: Sequence[Any], shape: tuple[int, ...]) -> list[Array
     InvalidParameter
         If they are not as many, not square, or their rows are no probabilities.
     """
-    found = [as_array("a proposal matrix", one, 2) for one in proposals]
+    given = as_list("proposals", proposals)
+    found = [as_array("a proposal matrix", one, 2) for one in given]
     if [one.shape for one in found] != [(n, n) for n in shape]:
         raise InvalidParameter(
             f"proposals must be square matrices of sizes {shape}, got shapes "
             f"{[one.shape for one in found]}"
         )
     for p in found:
-        if (p < 0).any() or np.abs(p.sum(axis=1) - 1).max() > 1e-12:
+        if not are_probabilities(p, 1e-12):
             raise InvalidParameter(
                 f"the rows of a proposal matrix must be probabilities, got {p!r}"
             )
     return found
+
+
+def are_probabilities(rows: Array, most: float) -> bool:
+    """Whether no entry of the rows is negative, and their sums are within most of 1."""
+    with np.errstate(over="ignore"):  # judged here
+        off = np.abs(rows.sum(axis=1) - 1)
+    return bool((rows >= 0).all() and (off <= most).all())
 
 
 def uniform_over_others(n: int) -> Array:

@@ -21,7 +21,10 @@ Prefix = Sequence[Any]
 
 
 class Reference(Protocol):
-    """What the algorithms ask of Q."""
+    """What the algorithms ask of Q.
+
+    How many levels it has it may say as `levels`.
+    """
 
     def log_density(self, k: int, w: Any, above: Prefix) -> float:
         """log q_k(w | above), but for a constant common to all w and above."""
@@ -80,10 +83,15 @@ class Independent:
         object.__setattr__(self, "means", means)
         object.__setattr__(self, "variances", _variances(self.variances, len(means)))
 
+    @property
+    def levels(self) -> int:
+        """d."""
+        return len(self.means)
+
     def log_density(self, k: int, w: Any, above: Prefix) -> float:
         """-|w - mean_k|^2 / 2 variance_k."""
         del above
-        return _half_square(w - self.means[k - 1], self.variances[k - 1])
+        return _half_square(k, w, self.means[k - 1], self.variances[k - 1])
 
     def draw(self, k: int, above: Prefix, rng: np.random.Generator) -> Array:
         """One draw, in the level's shape."""
@@ -111,9 +119,14 @@ class RandomWalk:
         object.__setattr__(self, "x", as_array("x", self.x))
         object.__setattr__(self, "variances", _variances(variances, len(variances)))
 
+    @property
+    def levels(self) -> int:
+        """d."""
+        return len(self.variances)
+
     def log_density(self, k: int, w: Any, above: Prefix) -> float:
         """-|w - w_{k-1}|^2 / 2 tau_k."""
-        return _half_square(w - self._centre(above), self.variances[k - 1])
+        return _half_square(k, w, self._centre(above), self.variances[k - 1])
 
     def draw(self, k: int, above: Prefix, rng: np.random.Generator) -> Array:
         """One draw, in the shape of x."""
@@ -140,6 +153,11 @@ class Table:
     def __init__(self, probabilities: Any) -> None:
         self.conditionals = log_conditionals(probabilities)
         self._cumulated = [np.cumsum(np.exp(q), axis=-1) for q in self.conditionals]
+
+    @property
+    def levels(self) -> int:
+        """d."""
+        return len(self.conditionals)
 
     def log_density(self, k: int, w: Any, above: Prefix) -> float:
         """log q_k(w | above), without a constant left out."""
@@ -174,8 +192,28 @@ def _variances(values: Any, d: int) -> tuple[float, ...]:
     return found
 
 
-def _half_square(gap: Any, variance: float) -> float:
-    return -0.5 * float(np.sum(np.square(gap))) / variance
+def require_levels(reference: Any, d: int) -> None:
+    """A level for each of d temperatures, if the reference says how many it has.
+
+    Raises
+    ------
+    InvalidParameter
+        If it has another number of them.
+    """
+    levels = getattr(reference, "levels", d)
+    if levels != d:
+        raise InvalidParameter(
+            f"there are {d} temperatures, and the reference has {levels} levels"
+        )
+
+
+def _half_square(k: int, w: Any, mean: Any, variance: float) -> float:
+    if np.shape(w) != np.shape(mean):
+        raise InvalidParameter(
+            f"level {k} has shape {np.shape(w)}, in the reference {np.shape(mean)}"
+        )
+    with np.errstate(over="ignore"):  # no mass, then
+        return -0.5 * float(np.sum(np.square(w - mean))) / variance
 
 
 def _normal(mean: Array, variance: float, rng: np.random.Generator) -> Array:

@@ -65,11 +65,11 @@ class Temperatures:
             Of any sign, as long as every such sum is positive.
         """
         sigma = as_parameters("sigma", sigma).tolist()
-        levels = tuple(math.fsum(sigma[k:]) for k in range(len(sigma)))
-        if not min(levels) > 0:
+        levels = tuple(_sum(sigma[k:]) for k in range(len(sigma)))
+        if not all(0 < level < math.inf for level in levels):
             raise InvalidParameter(
                 "the sums sigma_k + ... + sigma_d are temperatures and must be "
-                f"positive, got {levels}"
+                f"positive and finite, got {levels}"
             )
         return cls(levels)
 
@@ -86,6 +86,14 @@ class Temperatures:
 
     def __len__(self) -> int:
         return len(self.levels)
+
+
+def _sum(sigma: list[float]) -> float:
+    """The sum, rounded once; infinite or NaN, which is refused, where it overflows."""
+    try:
+        return math.fsum(sigma)
+    except OverflowError:
+        return sum(sigma)
 
 
 def as_temperatures(value: Any) -> Temperatures:
