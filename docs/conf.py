@@ -4,14 +4,18 @@ Equations become MathML, by the converter that docutils carries: the pages need 
 network, no script and no font but the reader's own.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version as installed_version
+from itertools import groupby
+from pydoc import locate
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from docutils import nodes
+from docutils.parsers.rst import Directive
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx import addnodes
@@ -19,6 +23,9 @@ from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
+
+from verification.checks import Check, all_checks
+from verification.report.terminal import entries
 
 project = "local-entropy-oracle"
 copyright = "the authors of local-entropy-oracle"  # noqa: A001  (Sphinx's name)
@@ -205,8 +212,117 @@ def settle_words(_: Sphinx, doctree: nodes.document) -> None:
             reference["reftarget"] = f"{found.__module__}.{found.__qualname__}"
 
 
+DOTTED = re.compile(r"(?:refimpl|verification)(?:\.\w+)+")
+ERRATUM = re.compile(r"\bE(?:1[0-6]|[1-9])\b")
+
+
+def family(check: Check) -> str:
+    """What its name begins with."""
+    return check.id.rpartition("-")[0]
+
+
+CHECKS = {check.id: check.id.lower() for check in all_checks()}
+CHECKS |= {family(check): family(check).lower() for check in all_checks()}
+"""Where the page of the checks has each of them, and each family."""
+
+
+class EveryCheck(Directive):
+    """All that `verification explain` says, a section for each family and check."""
+
+    def run(self) -> list[nodes.Node]:
+        """The sections."""
+        return [
+            section(name, *(section(one.id, explained(one)) for one in some))
+            for name, some in groupby(all_checks(), family)
+        ]
+
+
+def section(name: str, *inside: nodes.Node) -> nodes.section:
+    """What belongs to a name, which is also its anchor, in small letters."""
+    return nodes.section("", nodes.title(name, name), *inside, ids=[name.lower()])
+
+
+def explained(check: Check) -> nodes.field_list:
+    """What the terminal has below its name, as a list."""
+    told = nodes.field_list(classes=["check"])
+    for name, text in entries(check):
+        body = nodes.field_body("", nodes.paragraph(text, text))
+        told += nodes.field("", nodes.field_name(name, name), body)
+    return told
+
+
+def place_of(word: str, app: Sphinx) -> tuple[str, str] | None:
+    """The page and the anchor of a check, or of an object in the API."""
+    if word in CHECKS:
+        return "checks", CHECKS[word]
+    if not DOTTED.fullmatch(word):
+        return None
+    known = app.env.domains["py"].objects
+    for name in (word, own_name(word)):
+        if name in known:
+            return known[name].docname, known[name].node_id
+    return None
+
+
+def own_name(path: str) -> str:
+    """Where the object at a dotted path is defined."""
+    found = locate(path)
+    return f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+
+
+def link(app: Sphinx, here: str, place: tuple[str, str], *shown: nodes.Node) -> Any:
+    """A reference from one page into another."""
+    page, anchor = place
+    address = f"{app.builder.get_relative_uri(here, page)}#{anchor}"
+    return nodes.reference("", "", *shown, internal=True, refuri=address)
+
+
+def link_names(app: Sphinx, doctree: nodes.document, here: str) -> None:
+    """Let code and checks lead to where they are explained, and errata in the API."""
+    for word in list(doctree.findall(nodes.literal)):
+        name = word.astext()
+        place = place_of(name, app)
+        if DOTTED.fullmatch(name) and inside(word, nodes.entry):
+            word[:] = list(with_breaks(name))
+        if place and not inside(word, nodes.reference, nodes.title):
+            word.replace_self(link(app, here, place, word.deepcopy()))
+    for text in list(doctree.findall(nodes.Text)) if here.startswith("api/") else []:
+        if ERRATUM.search(text) and not inside(text, *NOT_PROSE):
+            text.parent.replace(text, list(with_errata(app, here, text)))
+
+
+def with_breaks(name: str) -> Iterator[nodes.Node]:
+    """A dotted name, which may be broken between words in a narrow column."""
+    for word in re.findall(r"[._]?[^._]+", name):
+        yield nodes.Text(word)
+        yield nodes.raw("", "<wbr>", format="html")
+
+
+NOT_PROSE = (nodes.reference, nodes.title, nodes.literal, nodes.literal_block)
+
+
+def inside(node: nodes.Node, *kinds: type[nodes.Node]) -> bool:
+    """Whether it is within one of these."""
+    return node.parent is not None and (
+        isinstance(node.parent, kinds) or inside(node.parent, *kinds)
+    )
+
+
+def with_errata(app: Sphinx, here: str, text: nodes.Text) -> Iterator[nodes.Node]:
+    """The text, each name of an erratum a link."""
+    end = 0
+    for found in ERRATUM.finditer(text):
+        name = found[0]
+        yield nodes.Text(text[end : found.start()])
+        yield link(app, here, ("errata", name.lower()), nodes.Text(name))
+        end = found.end()
+    yield nodes.Text(text[end:])
+
+
 def setup(app: Sphinx) -> None:
     """Register what stands above."""
+    app.add_directive("every-check", EveryCheck)
+    app.connect("doctree-resolved", link_names)
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"

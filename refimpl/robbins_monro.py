@@ -2,17 +2,18 @@
 
 ::
 
-    Input: J and steps a^1, ..., a^J.
-    1. x^1 = x_k.
+    Input: J, M and steps a^1, ..., a^J.
+    1. x^0 = x_k.
     2. For j = 1, ..., J:
-         x^{j+1} = x^j - a^j { x^j - x_k + tau/M sum_m grad f(z^(m)) },
-         z^(m) ~ phi_{x^j,tau}.                                              (17)
-    Output: the last state, an approximate minimiser of KL(phi_{x,tau} || q).
+         x^j = x^{j-1} - a^j { x^{j-1} - x_k + tau/M sum_m grad f(z^(m)) },
+         z^(m) ~ phi_{x^{j-1},tau}, fresh at every move.                     (17)
+    Output: x^J, an approximate minimiser of KL(phi_{x,tau} || q).
 
-Departures:  E6, the paper starts at x^0, loops j = 1..J and returns x^J; here there
-are J transitions and the state after the last is returned.  E7, the steps decrease:
-a^j = c j^(-alpha).  Implementations are known that take tau for the standard deviation
-of z^(m), not of the rest: ``noise="standard-deviation"``.
+Departures:  E6, the paper moves from x^j to x^{j+1} for j = 1..J and so never defines
+x^1; counted from 0, as here, all its letters fit.  E7, the steps decrease:
+a^j = c j^(-alpha), and j begins at 1 with every weight update.  Implementations are
+known that take tau for the standard deviation of z^(m), not of the rest:
+``noise="standard-deviation"``.
 
 State:  y, the states of n runs side by side, (n, d);  h, the bracket of (17), a noisy
 value of h(y) = y - x_k + tau grad F^H(y).

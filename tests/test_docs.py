@@ -2,6 +2,7 @@
 
 import math
 import re
+import runpy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from refimpl.losses import Constant, Quadratic
 from refimpl.output_laws import importance_law
 from refimpl.regularised import posterior_mean
 from refimpl.two_step import two_step
-from verification.checks import Verdict, all_checks, find, run_check
+from verification.__main__ import main
+from verification.checks import LEVELS, Verdict, all_checks, find, run_check
 from verification.mistakes import CATALOGUE
+from verification.report.terminal import entries
 from verification.subject import METHODS, Witness
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,6 +93,39 @@ def test_every_check_id_is_recognised() -> None:
 
 def test_every_check_is_in_the_paper_map() -> None:
     assert set(code_words(DOCS / "paper_map.md")) >= CHECKS
+
+
+def test_the_page_of_the_checks_has_each_of_them_once() -> None:
+    """Built by the site's own code, without building the site."""
+    pytest.importorskip("sphinx")
+    site = runpy.run_path(str(DOCS / "conf.py"))
+    families = site["EveryCheck"].run(None)
+    found = [part for family in families for part in family.children[1:]]
+    assert [part["ids"] for part in found] == [[one.id.lower()] for one in all_checks()]
+    for part, one in zip(found, all_checks(), strict=True):
+        title, told = part.children
+        assert title.astext() == one.id
+        assert [
+            (name.astext(), text.astext()) for name, text in (f.children for f in told)
+        ] == entries(one)
+    anchors = {anchor for part in (*families, *found) for anchor in part["ids"]}
+    assert set(site["CHECKS"].values()) == anchors
+    assert set(site["CHECKS"]) >= CHECKS
+
+
+def test_the_levels_are_explained() -> None:
+    text = (DOCS / "checks.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| ([A-Z]) \|", text, re.M) == list(LEVELS)
+
+
+def test_an_erratum_is_not_taken_for_a_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["explain", "e6", "ALG5-X"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("E6 is an erratum: see docs/errata.md\n\nALG5-X\n")
+    assert main(["explain", "E17"]) == 4
+    assert "there is no check 'E17'" in capsys.readouterr().err
 
 
 def test_the_paper_map_names_code_in_every_row() -> None:
@@ -190,6 +226,16 @@ def test_the_chain_of_the_documentation_conforms() -> None:
     assert set(verdicts(adapter(broken), *ids[:-1])) == {Verdict.FAIL}
 
 
+def test_the_descent_of_the_documentation_conforms() -> None:
+    source = adapters((DOCS / "subject.md").read_text(encoding="utf-8"))[2]
+    ids = ("ALG5-R1", "ALG5-I", "ALG5-L1", "ALG5-S", "ALG5-X")
+    assert set(verdicts(adapter(source), *ids)) == {Verdict.PASS}
+    broken = source.replace("np.sqrt(tau) * draws", "tau * draws")
+    assert verdicts(adapter(broken), "ALG5-R1") == [Verdict.FAIL]
+    growing = source.replace("** -alpha", "**alpha")  # E7, which no replay can show
+    assert verdicts(adapter(growing), "ALG5-R1", "ALG5-S") == ["PASS", "FAIL"]
+
+
 def test_the_methods_of_the_documentation_exist() -> None:
     text = (DOCS / "subject.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `(\w+)\(", text, re.M)
@@ -226,19 +272,21 @@ def pieces(page: str) -> list[str]:
 def test_the_examples_of_the_quick_start_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mine, loop, property_test = pieces("quickstart.md")
+    mine, loop, own, property_test = pieces("quickstart.md")
     assert set(verdicts(adapter(mine), "ALG1", "EQ12")) == {
         Verdict.PASS,
         Verdict.NOT_RUN,
     }
     broken = mine.replace("+ tau * H, x", "+ tau**2 * H, x")
     assert Verdict.FAIL in verdicts(adapter(broken), "EQ12")
-    exec(loop, {})
+    names: dict[str, Any] = {}
+    exec(loop, names)
+    exec(own, names)
     assert re.findall(r"^(\w+) 50", capsys.readouterr().out, re.M) == [
         "ExactMean",
         "ExactHeat",
+        "RobbinsMonro",
     ]
-    names: dict[str, Any] = {}
     exec(property_test, names)
     names["test_my_local_entropy"]()
 

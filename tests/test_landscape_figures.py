@@ -656,16 +656,17 @@ def test_tables_are_made_from_the_records(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_the_same_byte_for_byte(name: str, tmp_path: Path) -> None:
-    """Drawn twice; and the published file, where it was drawn by the same version."""
+    """As the published file; drawn twice, where that was drawn by another version."""
     matplotlib = pytest.importorskip("matplotlib")
     (file,) = exact_plots.draw(name, stored(name), tmp_path)
     first = file.read_bytes()
-    (file,) = exact_plots.draw(name, stored(name), tmp_path)
-    assert file.read_bytes() == first
     assert b"date" not in first.lower()
     published = (FOLDER / file.name).read_bytes()
     if matplotlib.__version__ == DRAWN_WITH:
         assert first == published
+    else:
+        (file,) = exact_plots.draw(name, stored(name), tmp_path)
+        assert file.read_bytes() == first
     assert len(published) < 250_000
 
 

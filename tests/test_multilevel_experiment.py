@@ -58,8 +58,13 @@ from refimpl.experiments.multilevel_reproduction import (
     timings,
 )
 from refimpl.experiments.records import read as read_records
+from refimpl.multiscale.enumeration import TwoLevelEnumeration
 from refimpl.multiscale.finite import gibbs
-from refimpl.multiscale.metropolis import MultilevelMetropolis, Random
+from refimpl.multiscale.metropolis import (
+    MultilevelMetropolis,
+    Random,
+    uniform_over_others,
+)
 from refimpl.multiscale.temperatures import Temperatures
 from refimpl.network import DenseLoss
 from refimpl.streams import stream
@@ -479,6 +484,23 @@ def test_published_is_of_one_experiment(
     assert "--published is of multilevel on mnist alone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["multilevel", "multilevel-bias"])
+def test_there_is_one_reading(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", name, "--reading", "printed"]) == 2
+    assert f"--reading says nothing to {name}" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_is_no_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "out").write_text("mine")
+    assert main(["reproduce", "multilevel", "--data", "digits", "--out", "out"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "refimpl: out: File exists\n")
+    assert (folder / "out").read_text() == "mine"
+
+
 def test_the_command_of_the_bias(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -642,11 +664,13 @@ def test_which_pair_is_nearer(first: float) -> None:
 def test_what_the_page_says_of_more_inner_steps() -> None:
     text = re.sub(r"\s+", " ", page())
     hot, cool, cold = (bias_of(first) for first in (1.5, 0.75, 0.3))
-    tail = np.array([T * distance for T, distance in hot.items() if T >= 20])
-    assert "the error falls like $0.2/T'$" in text
-    assert ((tail > 0.1) & (tail < 0.22)).all()
-    assert "ten inner steps leave about 1 %" in text
-    assert 0.01 < hot[10] < 0.015
+    tail = np.array([T * distance for T, distance in hot.items() if T >= 30])
+    assert "the error falls like $0.2/T'$ from about thirty inner steps on" in text
+    assert ((tail > 0.165) & (tail < 0.22)).all()
+    assert (
+        "three inner steps leave as much as ten, 1.4 %, and seven leave 1.7 %" in text
+    )
+    assert [round(100 * hot[T], 1) for T in (3, 7, 10)] == [1.4, 1.7, 1.4]
     ninths, (coarse, fine) = np.full((3, 3), 1 / 9), WARM
     law = gibbs(M1, ninths, Temperatures((coarse, fine)))
     away = 100 * variation(gibbs(M1, ninths, Temperatures((fine, fine))), law)
@@ -666,8 +690,29 @@ def test_what_the_page_says_of_more_inner_steps() -> None:
     assert "at 30,000 still nearly as large as with that" in text
     assert 0.9 < cold[30_000] / cold[1] < 1
     chain = bias_of(0.3, "equilibrium")
-    assert "up to $T' = 100$ the carried $w_2$ is the better start" in text
-    assert all(cold[T] < chain[T] for T in INNER_STEPS if T <= 100)
+    assert "Up to $T' = 140$ the carried $w_2$ is a better start" in text
+    assert "from $T' = 200$ on the exact draw is" in text
+    assert all((cold[T] < chain[T]) == (T <= 140) for T in INNER_STEPS)
+    assert f"at $T' = 300$ with {chain[300]:.3f} against {cold[300]:.3f}" in text
+
+
+def test_an_inner_chain_with_a_period_does_not_forget() -> None:
+    """Two states of equal energy: the law is one for odd T' and none for even ones."""
+    both = [uniform_over_others(2)] * 2
+    f, uniform = [[0.0, 0.0], [1.0, 1.0]], np.full((2, 2), 0.25)
+    method = TwoLevelEnumeration(f, uniform, Temperatures((1.0, 0.5)), both)
+    assert variation(method.law(3).recorded, method.target) < 1e-14
+    with pytest.raises(InvalidParameter, match="not unique"):
+        method.law(4)
+
+
+def test_independent_levels_are_right_after_the_decision_too() -> None:
+    f = np.add.outer([0.0, 0.7, 0.2], [0.3, 0.0, 1.1])
+    every = [uniform_over_others(3)] * 2
+    method = TwoLevelEnumeration(
+        f, np.full((3, 3), 1 / 9), Temperatures((1.0, 0.5)), every
+    )
+    assert variation(method.law(5).after, method.target) < 1e-13
 
 
 @cache
@@ -757,7 +802,19 @@ def test_what_the_page_says_of_sampling_and_descent() -> None:
     assert end.train_loss < (78400 * 3e-6 + 1000 * 1e-6) / 2
 
 
-def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```$", page(), re.M | re.S)
-    exec(example, {})
-    assert len(capsys.readouterr().out.split()) >= 2
+def test_the_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    program, on_tables, langevin = re.findall(
+        r"^```python\n(.*?)^```$", page(), re.M | re.S
+    )
+    exec(program, {})
+    shown = [float(one) for one in capsys.readouterr().out.strip("[] \n").split()]
+    assert [f"{one:.2f}" for one in shown] == ["0.43", "-0.24"]
+    assert "prints (0.43, −0.24)" in page()
+    exec(on_tables, {})
+    distance, *rest = capsys.readouterr().out.splitlines()
+    assert f"{float(distance):.6f}" == "0.013515"
+    simulated, exact = np.reshape(re.findall(r"0\.\d+", rest[0]), (2, 3)).astype(float)
+    assert np.abs(simulated - exact).max() < 0.05
+    exec(langevin, {})
+    (mean,) = re.findall(r"-?\d\.\d+", capsys.readouterr().out)
+    assert abs(float(mean) - -0.2565) < 0.3

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from refimpl.experiments.reproduction import (
     rms_gap,
     seconds_of,
 )
+from refimpl.experiments.settings import CHOICES
 from refimpl.output_laws import sgld_walk
 from refimpl.schedules import Harmonic, steps
 
@@ -115,6 +117,83 @@ def test_the_walk_is_predicted_and_measured() -> None:
     assert np.abs(np.array(moved) / walk - 1).max() < 0.02
     assert f"each has moved by {walk:.3f}" in page()
     assert f"has moved by {np.mean(moved):.3f} (root mean" in page()
+
+
+def walked(reading: str) -> float:
+    """How far the first layer's weights moved: root mean square, mean over seeds."""
+    runs = found(reading)["SGLD"].histories
+    return float(np.array([run.evaluations[-1].spread[0] for run in runs]).mean())
+
+
+def test_the_same_walk_with_the_sum() -> None:
+    text = re.sub(r"\s+", " ", page())
+    sigmoid = found("sigmoid")["SGLD"]
+    at_100, at_500 = sigmoid.at(100), sigmoid.at(500)
+    for fragment in (
+        f"moved by {walked('sigmoid'):.3f} as well",
+        f"SGLD reaches {spread(at_100)} after 100 updates, the paper's 0.72",
+        f"at {spread(at_500)} in the end, a gap of {rms_gap([sigmoid]):.3f} over",
+    ):
+        assert fragment in text
+    with_variances = ("printed", "sigmoid")
+    ends_at = {r: float(found(r)["SGLD"].at(500).mean()) for r in with_variances}
+    assert max(ends_at, key=ends_at.__getitem__) == "sigmoid"
+    settings = {r: found(r)["SGLD"].curve.setting for r in READINGS}
+    assert {r for r, s in settings.items() if s.noise == "variance"} == {
+        *with_variances,
+        "improved",  # the other estimator
+    }
+
+
+def test_how_much_smaller_the_noise_is_with_standard_deviations() -> None:
+    epsilon = steps(Harmonic(1000.0), 1000)
+    for updates in (1, 500):
+        wide, narrow = (
+            sgld_walk(0.01, epsilon, updates, start="previous", noise=noise)[-1] ** 0.5
+            for noise in ("variance", "standard-deviation")
+        )
+        assert f"the noise is {wide / narrow:.0f} times smaller" in page()
+
+
+def test_the_error_of_the_paper_s_numbers() -> None:
+    """Binomial, of 1,000 images."""
+    text = re.sub(r"\s+", " ", page())
+    accuracy = np.array(list(TABLE_1.values()))
+    variance = accuracy * (1 - accuracy) / 1000
+    low, high, rms = (
+        variance.min() ** 0.5,
+        variance.max() ** 0.5,
+        variance.mean() ** 0.5,
+    )
+    assert f"{low:.3f} to {high:.3f}, rms {rms:.4f}." in text
+    own = variance[list(TABLE_1).index("sgld")].mean() ** 0.5
+    gap = rms_gap([found("each")["SGLD"]])
+    assert 1.4 < gap / own < 1.6
+    said = f"gap of {gap:.3f} over the row, about one and a half times"
+    assert f"{said} the paper's own error, {own:.3f} for this row" in text
+    sigmoid = rms_gap([found("sigmoid")["IS"]])
+    assert f"comes within {sigmoid:.3f} of it for sigmoid units" in text
+
+
+def test_how_many_readings_there_are() -> None:
+    text = re.sub(r"\s+", " ", page())
+    points = ("activation", "reduction", "noise")
+    activations, reductions, noises = (len(CHOICES[name]) for name in points)
+    make = [prod((activations, reductions)), prod((activations, reductions, noises))]
+    assert "make {} readings of SGD and {} of each".format(*make) in text
+    kept = [
+        len({tuple(getattr(s, name) for name in points) for s in settings})
+        for settings in (
+            [found(reading)[name].curve.setting for reading in READINGS]
+            for name in NAMES.values()
+        )
+    ]
+    assert "Of {}, {}, {} and {} the records are here".format(*kept) in text
+    assert list(NAMES.values()) == ["SGD", "IS", "SGLD", "HR"]
+    pixels = {
+        found(r)[n].curve.setting.pixels for r in READINGS for n in NAMES.values()
+    }
+    assert pixels == {"unit"}
 
 
 @pytest.mark.parametrize("reading", ["printed", "closest", "improved"])

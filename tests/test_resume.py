@@ -89,7 +89,15 @@ print(json.dumps([record.read_bytes() == whole, len(kept), os.listdir(place.fold
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of itself")
-@pytest.mark.parametrize("setting", RUNS, ids=lambda one: one.method)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(
+            one, id=one.method, marks=[] if one.method == "sgld" else pytest.mark.slow
+        )
+        for one in RUNS
+    ],
+)
 def test_ten_kills_at_random_moments_change_nothing(
     setting: Setting, tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ def test_a_figure_is_on_the_page_that_speaks_of_it(figure: str) -> None:
 
 INTERNAL = re.compile(
     r"refimpl\.(_|arrays|network_kernels|.*\._|experiments\.(.*_plots|figures|records"
-    r"|stored|threads|workers)$)"
+    r"|stored|threads|timing|workers)$)"
 )
 """How it is computed, drawn and stored: of no interest from outside."""
 

@@ -318,6 +318,7 @@ def test_control_c(folder: Path) -> None:
     assert [one.suffix for one in sorted(folder.glob("runs/*"))] == [".npz", ".partial"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a process group")
 def test_control_c_with_several_processes_and_going_on(folder: Path) -> None:
     """The records are those of one process that nobody disturbs."""

@@ -136,6 +136,8 @@ RARE_1 = GaussianMixture(
 )
 BIMODAL_1 = GaussianMixture([0.5625, 0.4375], [[-1.5], [1.5]], [[[0.125]], [[0.125]]])
 WELLS_1 = GaussianWells([1.5, 0.75], [[-1.0], [1.25]], [[[0.0625]], [[0.5]]], 0.5)
+#: At tau = 1/8 the proximal point of 18 lies 16.8 away, in the deep well, not near by.
+DEEP_WELL_1 = GaussianWells([2048.0, 0.75], [[1.125], [17.0]], [[[0.25]], [[0.5]]], 0.5)
 WELLS_2 = GaussianWells(
     [1.25, 0.875, -0.5],
     [[-0.75, 0.5], [1.0, -0.25], [0.5, -1.25]],

@@ -24,10 +24,13 @@ class EntropySGD(torch.optim.Optimizer):
         return self.g0 * (1 + self.g1) ** self.t  # t stays 0: nothing advances it
 
     @torch.no_grad()
-    def step(self, closure, noise):
+    def step(self, closure, noise, start=None):
         group = self.param_groups[0]
         (w,) = group["params"]
-        centre, mean = w.clone(), w.clone()
+        centre = w.clone()
+        if start is not None:  # the judge's; the optimiser's chains start at the centre
+            w.copy_(start)
+        mean = w.clone()
         for h in self.inner_lr:
             closure()
             pull = self.gamma() * (centre - w)
@@ -44,8 +47,7 @@ class Undeclared:
     def sgld_mean(
         self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
     ):
-        if start is not None:
-            raise NotImplementedError("the optimiser's chains start at the centre")
+        first = None if start is None else torch.from_numpy(start)
         rows = n if draws is None else len(draws)
         w = torch.from_numpy(x).repeat(rows, 1).requires_grad_()
         own = torch.Generator()
@@ -60,7 +62,8 @@ class Undeclared:
         def closure():  # or your own loss, and loss.backward()
             w.grad = torch.from_numpy(loss.gradient(w.detach().numpy()))
 
-        EntropySGD([w], step_sizes[:-1] / 2, eps=1.0, g0=1 / tau).step(closure, noise)
+        optimiser = EntropySGD([w], step_sizes[:-1] / 2, eps=1.0, g0=1 / tau)
+        optimiser.step(closure, noise, first)
         return w.detach().numpy()
 
 

@@ -43,7 +43,8 @@ _BLOCK = 2**20
 _DIGITS_WHITE = 16
 _HOW = (
     "put the four files of MNIST into a folder and name it by --data-dir or by the "
-    f"environment variable {FOLDER_VARIABLE}, or let `refimpl fetch` download them"
+    f"environment variable {FOLDER_VARIABLE}, or let `refimpl fetch` download them "
+    "(--data digits needs no file)"
 )
 
 

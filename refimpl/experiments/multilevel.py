@@ -14,6 +14,7 @@ decision about level 1, after the inner chain.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter
 from typing import Any, Literal, get_args
 
@@ -486,15 +487,15 @@ class WithoutBias:
         return WithoutBias(self.f.batch(indices))
 
 
-def seconds_per_round(setting: MultilevelSetting, data: Data, count: int = 3) -> float:
-    """What a round costs here and now: the least of `count`, after one to warm up."""
+def seconds_per_round(setting: MultilevelSetting, data: Data, count: int = 5) -> float:
+    """What a round costs here and now: median of `count`, after one to warm up."""
     rounds = Rounds(setting, data)
     states, times = rounds.after(rounds.begin()), []
     for _ in range(min(count + 1, setting.total)):
         began = perf_counter()
         next(states)
         times.append(perf_counter() - began)
-    return min(times[1:], default=times[0])
+    return median(times[1:] or times)
 
 
 def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ printed
     The algorithms as printed: variances, means; tanh and Glorot's uniform law, with
     which SGD and HR train as in Table 1.
 closest
-    One reading for all methods that comes closest to Table 1: relu, Glorot's uniform
-    law, epsilon_j and tau as standard deviations of the noise, and the sum over the
-    minibatch for importance sampling.  An inference from numbers, not from code.
+    One rule for all methods, the closest to Table 1 of those tried: relu, Glorot's
+    uniform law, epsilon_j and tau as standard deviations of the noise; with importance
+    sampling an exception, for which alone the minibatch is summed.  An inference from
+    numbers, not from code.
 each
     The reading of each method that comes closest to its own row, whatever the others.
 sigmoid

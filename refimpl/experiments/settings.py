@@ -95,8 +95,9 @@ MEANING = {
     "J": "states (sgld), samples (is) or moves (hr) in a weight update",
     "M": "samples in a move (hr)",
     "epsilon": "c of epsilon_j = 1/(c + j) (sgld)",
-    "a": "c and alpha of a_j = c j^-alpha (hr)",
-    "start": "where the chain starts (sgld): the paper, at its last state (5.1.1)",
+    "a": "c and alpha of a_j = c j^-alpha, the minus of E7 being built in (hr)",
+    "start": "where the chain starts (sgld): the paper, at its last state (5.1.1); hr "
+    "always starts at x_k (E6)",
     "chain": "the reading of the box of Algorithm 3 (sgld), E5",
     "noise": "what tau and epsilon_j are of the noise",
     "output": "as printed, or another estimate of the same mean (controlled: sgld)",

@@ -100,6 +100,7 @@ def _nearest(w: Witness, p: Problem) -> tuple[Any, Any, float]:
         at("double well d=1, one minimiser", P.DOUBLE_WELL_1, 0.5, (0.125,)),
         at("double well d=1, near tie", P.DOUBLE_WELL_1, 0.5, (2.0**-10,)),
         at("wells d=1, from the wrong side", P.WELLS_1, 0.5, (0.125,)),
+        at("deep well d=1, from afar", P.DEEP_WELL_1, 0.125, (18,)),
         at("waves d=1, from a crest", P.WAVES_1, 1.5, (2.5,)),
         at("mixture d=1", P.MIXTURE_1, 0.75),
         at("bimodal mixture d=1", P.BIMODAL_1, 0.5, (0.125,)),
@@ -182,6 +183,7 @@ UPDATES = 6
         *P.QUADRATICS[:3],
         *P.PLAIN,
         at("mixture d=1", P.MIXTURE_1, 0.75),
+        at("deep well d=1, from afar", P.DEEP_WELL_1, 0.125, (18,)),
         at("stiff quadratic d=2", P.STIFF_2, 0.5, (1.5, -2.0)),
     ),
 )

@@ -19,8 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri_exp
-from scipy.stats import chi2
+from scipy.special import chdtr, chdtrc, ndtri_exp
 
 from verification import problems as P
 from verification.checks._check import check
@@ -363,7 +362,8 @@ def _mean_and_spread(u: Array) -> Array:
     """
     mean, m = u.mean(axis=1), u.shape[1]
     squares = ((u - mean[:, None]) ** 2).sum(axis=1)
-    below, above = chi2.logcdf(squares, m - 1), chi2.logsf(squares, m - 1)
+    with np.errstate(divide="ignore"):
+        below, above = np.log(chdtr(m - 1, squares)), np.log(chdtrc(m - 1, squares))
     # the smaller tail has the digits
     spread = np.where(below < above, ndtri_exp(below), -ndtri_exp(above))
     return np.column_stack([np.sqrt(m) * mean, spread])
