@@ -18,9 +18,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -182,6 +184,81 @@ def vectors() -> Row:
     return Row((step(b""), step(b'"odd":"",')), rounds=10, leaves=(".part",))
 
 
+def exporting() -> Row:
+    """Vectors to a new folder, which is whole or not there, and to an empty one."""
+    from verification.vectors.export import TEMPLATE, export
+
+    def write(folder: Path) -> None:
+        whole, filled, old = (folder / name for name in ("new", "empty", "old.new"))
+        assert not whole.exists() or (whole / TEMPLATE).exists()
+        for place in (whole, filled):
+            shutil.rmtree(old, ignore_errors=True)
+            if (place / TEMPLATE).exists():
+                os.replace(place, old)
+                shutil.rmtree(old)
+        filled.mkdir(exist_ok=True)
+        export(str(whole))
+        export(str(filled))
+
+    return Row((write,), rounds=2, leaves=(".part",))
+
+
+def sweep() -> Row:
+    """`refimpl sweep` with two workers, which are killed with it."""
+    import multiprocessing
+    from unittest.mock import patch
+
+    from refimpl.__main__ import main
+    from refimpl.experiments import checkpoints, workers
+    from refimpl.experiments.records import write_whole
+
+    def hurried(*given: Any, **named: Any) -> Path:  # a checkpoint after every update
+        return checkpoints.train(*given, **named, pause=0.0)
+
+    def go(folder: Path, jobs: int) -> None:
+        file = folder.parent / "runs.toml"
+        write_whole(file, RUNS)
+        words = ["sweep", str(file), "--executor", str(jobs), "--out", str(folder)]
+        assert _silently(lambda: main(words)) == 0
+
+    def step(folder: Path) -> None:
+        with forks, patch.object(workers, "train", hurried):
+            go(folder, jobs=2)
+
+    # What new interpreters import, and read, would take nearly all of the time: the
+    # workers are forks of this process, where all of it is there.
+    fork = multiprocessing.get_context("fork")
+    forks = patch.object(multiprocessing, "get_context", lambda _: fork)
+    with TemporaryDirectory() as once:
+        go(Path(once, "sweep"), jobs=1)
+    return Row((step,))
+
+
+#: Runs of unequal length; the last two go on where the chain was.
+RUNS = """
+[base]
+data = "digits"
+sizes = [64, 8, 10]
+evaluate_every = 2
+
+[grid]
+method = ["sgd"]
+updates = [30, 60]
+seed = [0, 1]
+
+[[runs]]
+method = "sgld"
+updates = 20
+J = 50
+
+[[runs]]
+method = "hr"
+updates = 10
+J = 10
+M = 10
+"""
+
+
 def careless() -> Row:
     """In place, in two halves: what must not be."""
 
@@ -209,7 +286,10 @@ def obstructed() -> Row:
 
 ROWS: dict[str, Callable[[], Row]] = {
     row.__name__: row
-    for row in (training, measuring, publishing, drawing, reports, vectors)
+    for row in (
+        *(training, sweep, measuring, publishing, drawing),
+        *(reports, vectors, exporting),
+    )
 }
 LONG = {"drawing"}  # matplotlib takes its time, kill after kill
 WRONG: dict[str, Callable[[], Row]] = {
@@ -237,8 +317,13 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def _is_any(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether it, or a folder that it is in, has one of the suffixes."""
+    return any(part.endswith(suffixes) for part in name.split("/"))
+
+
 def _is_on_the_way(name: str) -> bool:
-    return any(part.endswith(ON_THE_WAY) for part in name.split("/"))
+    return _is_any(name, ON_THE_WAY)
 
 
 def killed(name: str, folder: Path, count: int, seed: int) -> str:
@@ -261,10 +346,14 @@ def killed(name: str, folder: Path, count: int, seed: int) -> str:
     place.mkdir()
     kills = 0
     for _ in range(50 * count):
-        if _killed_once(row, place, float(rng.uniform(0, seconds))):
+        how = _killed_once(row, place, float(rng.uniform(0, seconds)))
+        if how == _KILLED:
             kills += 1
             if wrong := _wrong(place, allowed):
                 return f"after kill {kills} {wrong}"
+        elif how != _DONE:
+            again = _ended(row, place, _files(undisturbed))
+            return f"after kill {kills} {again or 'a child failed once'}"
         else:  # there was nothing to kill; begin again
             shutil.rmtree(place)
             place.mkdir()
@@ -275,18 +364,32 @@ def killed(name: str, folder: Path, count: int, seed: int) -> str:
     return _ended(row, place, _files(undisturbed))
 
 
-def _killed_once(row: Row, place: Path, seconds: float) -> bool:
-    """Whether a child was killed after so many seconds, and had not ended before."""
+#: How a child ended, if it did not fail: by itself, or by a signal.
+_DONE, _KILLED = 0, -signal.SIGKILL
+
+
+def _killed_once(row: Row, place: Path, seconds: float) -> int:
+    """How a child ended that is killed after so many seconds, with its own children."""
+    alive, held = os.pipe()  # all of them hold it, and none is left when it ends
     child = os.fork()
     if child == 0:
+        code = 1
         try:
+            os.setpgid(0, 0)
             row.go(place)
+            code = _DONE
         finally:
-            os._exit(0)
+            os._exit(code)
+    with suppress(OSError):  # which some systems say of a child that has ended
+        os.setpgid(child, child)
+    os.close(held)
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+    with suppress(OSError):
+        os.killpg(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+    os.read(alive, 1)
+    os.close(alive)
+    return os.waitstatus_to_exitcode(status)
 
 
 def _wrong(place: Path, allowed: dict[str, set[bytes]]) -> str:
@@ -306,7 +409,7 @@ def _ended(row: Row, place: Path, wanted: dict[str, bytes]) -> str:
         return f"the next run is hindered: {type(error).__name__}: {error}"
     found = _files(place)
     left = {name for name in found if _is_on_the_way(name)}
-    if others := [name for name in left if not name.endswith(row.leaves or ("\0",))]:
+    if others := [name for name in left if not _is_any(name, row.leaves)]:
         return f"{others[0]} is left"
     if differing := [
         name
@@ -357,8 +460,8 @@ def test_a_file_in_halves_is_found(tmp_path: Path) -> None:
 
 @POSIX
 def test_an_obstacle_is_found(tmp_path: Path) -> None:
-    """The children after the first kill end at once, on the obstacle."""
-    found = in_a_process("obstructed", tmp_path, 1, seed=0)
+    """The child after the kill ends at once, on the obstacle."""
+    found = in_a_process("obstructed", tmp_path, FEW, seed=0)
     assert "the next run is hindered: FileExistsError" in found
 
 

@@ -362,6 +362,35 @@ def test_interrupted_and_resumed(
     assert not [file for file in os.listdir("sweep") if "json" not in file]
 
 
+def test_what_a_kill_left_of_a_finished_run_is_removed(folder: Path) -> None:
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    assert main(words) == 0
+    files = set(os.listdir("sweep"))
+    for setting in runs(SMALL):
+        left = Place(folder / "sweep", setting).checkpoint
+        for name in (left, left.with_suffix(".npz.new"), lock_of(left)):
+            name.touch()
+    assert main(words) == 0
+    assert set(os.listdir("sweep")) == files
+
+
+def lock_of(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix("").with_suffix(".lock")
+
+
+def test_what_somebody_writes_anew_is_left_alone(folder: Path) -> None:
+    """A run that is finished, and begun anew with force elsewhere."""
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    assert main(words) == 0
+    place = Place(folder / "sweep", runs(SMALL)[0])
+    with place.alone():
+        place.checkpoint.touch()
+        assert main(words) == 0
+        assert place.checkpoint.exists()
+    assert main(words) == 0
+    assert not place.checkpoint.exists()
+
+
 def test_runs_that_end_early_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

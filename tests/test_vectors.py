@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_replay_checks import READINGS, Regrouped
 
 from verification.__main__ import main
 from verification.adapter import Refimpl
@@ -22,6 +23,7 @@ from verification.errors import (
     SubjectFault,
     UsageError,
 )
+from verification.files import draft
 from verification.losses import KINDS
 from verification.mistakes import CATALOGUE, planted
 from verification.runner import ExitCode
@@ -38,7 +40,7 @@ from verification.vectors.canonical import (
     written,
 )
 from verification.vectors.designs import DESIGNS, WITHDRAWN
-from verification.vectors.export import TEMPLATE, template
+from verification.vectors.export import TEMPLATE, export, template
 from verification.vectors.families import FAMILIES, numbered_cases, vector
 from verification.vectors.flags import NOTES
 from verification.vectors.generate import (
@@ -472,6 +474,29 @@ def test_a_run_fails_the_mistakes_that_the_vectors_tell(check: Check) -> None:
         assert outcome.verdict is Verdict.FAIL, mistake
 
 
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+def test_who_declares_a_reading_is_asked_the_vectors_of_it(
+    reading: dict[str, str],
+) -> None:
+    ((key, value),) = reading.items()
+    named = {key.replace("__", "."): value}
+    witness = Witness(Regrouped(**reading))
+    asked = set()
+    for check in find(["VEC"]):
+        outcome = run_check(check, witness)
+        assert outcome.verdict is not Verdict.FAIL, outcome
+        left = {label for label, _ in outcome.not_run}
+        asked |= {case.label for case in check.cases} - left
+    theirs = {
+        one.tc_id
+        for vectors_ in vectors().values()
+        for one in vectors_
+        if one.case.conventions == named
+    }
+    assert theirs <= asked
+    assert (theirs != set()) == (key not in ("loss__reduction", "minibatch"))
+
+
 def test_a_run_asks_every_family() -> None:
     asked = {case.more["vector"].family for c in find(["VEC"]) for case in c.cases}
     assert asked == set(vectors()) == set(FAMILIES)
@@ -554,6 +579,87 @@ def test_export_answer_judge(
     assert line in capsys.readouterr().out.splitlines()
     exec(example.replace("cov0 / cov1\n", "cov1 / cov0\n"), {})
     assert main(["vectors", "judge", "vectors/answers.json"]) == 1
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "empty"])
+def test_an_export_that_is_killed_hinders_no_other(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many files: a new folder is not there, an empty one is no vectors'."""
+    small, place = small_folder(tmp_path), tmp_path / "out" / "vectors"
+    count = len(list(small.rglob("*.json")))
+    for files in range(count + 1):
+        if there:
+            place.mkdir(parents=True, exist_ok=True)
+        with monkeypatch.context() as patch:
+            patch.setattr("verification.vectors.export.replace", interrupted(files))
+            with pytest.raises(KeyboardInterrupt):
+                export(str(place), small)
+        assert place.exists() == there
+        assert not (place / TEMPLATE).exists()
+        if files < count:
+            assert not (place / "manifest.json").exists()
+    left = draft(place)  # of a process of this number
+    left.mkdir(parents=True)
+    (left / "odd.json").touch()
+    assert export(str(place), small) == count + 1
+    assert (place / TEMPLATE).read_text() == template(small)
+    names = {f.relative_to(place).as_posix() for f in place.rglob("*") if f.is_file()}
+    assert names == {f.relative_to(small).as_posix() for f in small.rglob("*.json")} | {
+        TEMPLATE
+    }
+    assert all(
+        (place / name).read_bytes() == (small / name).read_bytes()
+        for name in names - {TEMPLATE}
+    )
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        export(str(place), small)
+
+
+def interrupted(after: int) -> Callable[[Path, bytes], None]:
+    """In place of `replace`: killed when so many files are written."""
+    left = [after]
+
+    def write(place: Path, content: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        place.write_bytes(content)
+
+    return write
+
+
+def small_folder(tmp_path: Path) -> Path:
+    """One family, and its manifest."""
+    folder = tmp_path / "small"
+    files = {
+        name: (FOLDER / name).read_bytes()
+        for name in ("kl_gauss.json", "schemas/kl_gauss_v1.schema.json")
+    }
+    files["manifest.json"] = manifest(files)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "theirs", ["notes.txt", "manifest.json", TEMPLATE, "schemas/odd.json", "a.part"]
+)
+def test_an_export_touches_no_file_of_others(theirs: str, tmp_path: Path) -> None:
+    small, place = small_folder(tmp_path), tmp_path / "vectors"
+    (place / theirs).parent.mkdir(parents=True)
+    (place / theirs).write_text("mine")
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        export(str(place), small)
+    assert [f for f in place.rglob("*") if f.is_file()] == [place / theirs]
+    assert (place / theirs).read_text() == "mine"
+
+
+def test_an_export_to_where_nothing_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write to .*Not a directory"):
+        export(str(tmp_path / "file" / "vectors"), small_folder(tmp_path))
 
 
 def test_the_report_names_the_mistake(

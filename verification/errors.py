@@ -28,6 +28,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "in_one_line",
+    "one_line",
 ]
 
 
@@ -96,6 +97,12 @@ class UnknownCheck(UsageError):
         self.near = tuple(near)
 
 
+def one_line(text: str, limit: int) -> str:
+    """A text without line ends, and without its end if it has more characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def in_one_line(exc: BaseException, limit: int = 300) -> str:
     """Type, text and last traceback line of an exception, in one line.
 
@@ -106,9 +113,7 @@ def in_one_line(exc: BaseException, limit: int = 300) -> str:
     limit : int
         Longest text shown, in characters.
     """
-    text = " ".join(str(exc).split())
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
+    text = one_line(str(exc), limit)
     said = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
     frames = traceback.extract_tb(exc.__traceback__)
     if not frames:

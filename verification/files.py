@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["draft", "replace"]
+__all__ = ["draft", "is_draft", "replace"]
 
 
 def draft(place: Path) -> Path:
@@ -15,6 +15,11 @@ def draft(place: Path) -> Path:
     What a killed process left there hinders nobody, and no pattern of names finds it.
     """
     return place.with_name(f".{place.name}.{os.getpid()}.part")
+
+
+def is_draft(place: Path) -> bool:
+    """Whether some process keeps, or kept, what is not whole there."""
+    return place.name.startswith(".") and place.suffix == ".part"
 
 
 def replace(place: Path, content: bytes) -> None:

@@ -93,6 +93,19 @@ class Place:
         return self._file("times.json")
 
     @property
+    def _lock(self) -> Path:
+        return self._file("lock")
+
+    @property
+    def _passing(self) -> list[Path]:
+        """What a finished run needs no more, but for the lock."""
+        return [self.checkpoint, fresh(self.checkpoint), fresh(self.times)]
+
+    def _forget_passing(self) -> None:
+        for file in self._passing:
+            file.unlink(missing_ok=True)
+
+    @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to run."""
         return self.record.exists()
@@ -118,7 +131,7 @@ class Place:
                 '`experiments` brings: pip install "local-entropy-oracle[experiments]"'
             ) from error
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self._file("lock")
+        file = self._lock
         try:
             with FileLock(file, blocking=False):
                 try:
@@ -133,14 +146,14 @@ class Place:
             ) from error
 
     def tidy(self) -> None:
-        """Remove what a finished run needs no more."""
-        self.checkpoint.unlink(missing_ok=True)
-        for file in (self.checkpoint, self.times):
-            fresh(file).unlink(missing_ok=True)
+        """Remove what a finished run needs no more, unless somebody is writing it."""
+        if any(file.exists() for file in (self._lock, *self._passing)):
+            with suppress(RefimplError, OSError), self.alone():
+                self._forget_passing()
 
     def forget(self) -> None:
-        """Remove all files of the run."""
-        self.tidy()
+        """Remove all files of the run; whoever does it is `alone`."""
+        self._forget_passing()
         for file in (self.growing, self.record, self.times):
             file.unlink(missing_ok=True)
 
@@ -479,15 +492,15 @@ def seconds_of(path: Path) -> tuple[float, ...] | None:
     file = path.with_suffix(".times.json")
     try:
         found = as_fields(_Times, parsed(file.read_bytes()))
-        if not found["seconds_per_update"]:
-            raise ValueError("no update")
+        seconds = tuple(map(float, found["seconds_per_update"]))
+        if not (seconds and min(seconds) >= 0 and math.isfinite(sum(seconds))):
+            raise ValueError("no update, or no seconds that add up")
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise InvalidParameter(
             f"{file} does not say how long the updates took: move it away"
         ) from error
-    seconds: tuple[float, ...] = found["seconds_per_update"]
     return seconds
 
 

@@ -8,9 +8,10 @@ excepted.  A file that is written at once takes its name when it is whole.
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -143,6 +144,7 @@ def as_fields(cls: Any, values: Any) -> dict[str, Any]:
 
 
 _hints = cache(get_type_hints)
+_GREATEST = sys.float_info.max  # all of them become floats somewhere
 
 
 def _as(kind: Any, name: str, value: Any) -> Any:
@@ -150,15 +152,19 @@ def _as(kind: Any, name: str, value: Any) -> Any:
     of = get_args(kind)
     if kind is Any:
         return value
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**as_fields(kind, value))
     if get_origin(kind) is UnionType and NoneType in of:
         return None if value is None else _as(of[0], name, value)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_as(of[0], name, one) for one in value)
     if get_origin(kind) in (Mapping, dict) and isinstance(value, dict):
         return {key: _as(of[1], name, one) for key, one in value.items()}
-    allowed = {str: str, int: int, float: int | float}.get(kind, ())
+    allowed: Any = {str: str, int: int, float: int | float}.get(kind, ())
     if not isinstance(value, allowed) or isinstance(value, bool):
         raise ValueError(f"{name} is of another type")
+    if kind in (int, float) and not -_GREATEST <= value <= _GREATEST:
+        raise ValueError(f"{name} is beyond all measure")
     return value
 
 

@@ -26,7 +26,7 @@ from verification.connect.messages import (
     parse,
 )
 from verification.connect.process import Process, Silent
-from verification.errors import CannotStart, SubjectFault
+from verification.errors import CannotStart, SubjectFault, one_line
 from verification.subject import METHODS, Subject, meant
 
 __all__ = ["PATIENCE", "PROTOCOL", "TIME_LIMIT", "Command"]
@@ -39,6 +39,9 @@ TIME_LIMIT = 60.0
 
 #: Calls of one method that may exceed the limit, before it is not called any more.
 PATIENCE = 2
+
+#: Characters that are shown of what a harness says or did.
+SHOWN = 800
 
 ANSWERS = ("result", "not-implemented", "error")
 
@@ -218,7 +221,7 @@ def _split(command: str | Sequence[str]) -> list[str]:
 
 
 def _fault(asked: str, clause: str) -> HarnessFault:
-    return HarnessFault(f"{asked}: the harness {clause}")
+    return HarnessFault(f"{asked}: the harness {one_line(clause, SHOWN)}")
 
 
 @contextmanager
@@ -253,7 +256,7 @@ def _check(reply: dict[str, Any], own: int) -> None:
 def _reason(reply: dict[str, Any]) -> str:
     """What a harness says instead of a result, in one line."""
     said = next(reply[kind] for kind in ANSWERS if kind in reply)
-    return " ".join(str(said or "").split()) or "without a reason"
+    return one_line(str(said or ""), SHOWN) or "without a reason"
 
 
 def _methods(said: dict[str, Any]) -> tuple[str, ...]:

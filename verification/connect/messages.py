@@ -222,7 +222,7 @@ def inexact(sent: list[float], result: Any, dtype: str) -> str:
         if not _same(number, _read(back), dtype):
             digits = 9 if dtype == "float32" else 17
             return (
-                f"echoes {json.dumps(_ready(number))} as {json.dumps(back)}: "
+                f"echoes {json.dumps(_ready(number))} as {json.dumps(back)[:60]}: "
                 "numbers must come back to the last bit, so write "
                 f"{digits} significant digits, or the shortest decimals that "
                 "read back the same"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from verification.checks._kit import flat
 from verification.diagnosis.fit import HELD_OUT
+from verification.diagnosis.newton import descended, simplest
 from verification.diagnosis.outputs import CHAIN_OUTPUTS, smoothed
 from verification.diagnosis.power import Power, snapped
 from verification.diagnosis.questions import (
@@ -30,15 +31,15 @@ from verification.diagnosis.questions import (
     difference,
 )
 from verification.diagnosis.result import Diagnosis, no_mapping
-from verification.diagnosis.signature import Asked, signature
+from verification.diagnosis.signature import Asked, is_single, signature
 from verification.diagnosis.words import ChainFit, DescentFit, Fit, SamplesFit
-from verification.errors import CannotStart, UsageError
+from verification.errors import CannotStart, UsageError, one_line
 from verification.losses import KINDS, from_json
 from verification.mistakes.importance import Importance
 from verification.mistakes.langevin import Langevin
 from verification.mistakes.played import Played, exponential
 from verification.mistakes.robbins_monro import RobbinsMonro
-from verification.subject import Witness
+from verification.subject import UNIT_ROUNDOFF, Witness
 
 __all__ = ["BadRecording", "Recording", "diagnose_recording", "read"]
 
@@ -54,6 +55,8 @@ OPTIONAL = (
     "states",
     "output",
 )
+#: Characters of a complaint, which may quote what it complains of.
+LONGEST = 600
 #: More are not counted: every one of them is a slice to be looked at.
 MOST_WORKERS = 4096
 FAMILY = {3: "Algorithm 3", 4: "Algorithm 4", 5: "Algorithm 5"}
@@ -107,6 +110,22 @@ class Recording:
         return FAMILY[self.algorithm]
 
     @property
+    def answered(self) -> tuple[int, int]:
+        """Of its output and its states those that it holds, and how many there are."""
+        held = [part for part in (self.output, self.states) if part is not None]
+        return len(held), 1 if self.algorithm == 4 else 2
+
+    @property
+    def roundoff(self) -> float:
+        """How far two computations of the same may be apart, relative."""
+        return ROUNDING * UNIT_ROUNDOFF[self.dtype]
+
+    @property
+    def within(self) -> float:
+        """How far its numbers may be from what coefficients make."""
+        return max(HELD_OUT, self.roundoff)
+
+    @property
     def literal(self) -> bool:
         """Whether the start is the first averaged state of Algorithm 3."""
         return self.conventions["sgld.chain"] == "literal"
@@ -143,7 +162,7 @@ def read(path: str | Path) -> Recording:
     try:
         return _recording(data)
     except BadRecording as exc:
-        raise BadRecording(f"{path}: {exc}") from exc
+        raise BadRecording(f"{path}: {one_line(str(exc), LONGEST)}") from exc
 
 
 def _recording(data: Any) -> Recording:
@@ -303,6 +322,11 @@ def diagnose_recording(r: Recording) -> Diagnosis | None:
         return named
     if read_off is not None:
         return read_off
+    if is_single(asked, r.dtype):
+        return no_mapping(
+            f"it is what {r.family} makes of its draws, to single precision: say "
+            '"dtype": "float32"'
+        )
     return no_mapping(
         "no known mistake, no two of them and no coefficients make this recording of "
         "its draws"
@@ -315,8 +339,7 @@ def _asked(r: Recording, w: Witness) -> Asked:
         kept.append((q, answer, answered(w, q)))
     columns = zip(*kept, strict=True)
     asked, answers, right = (tuple(column) for column in columns)
-    unit = {"float64": 2.0**-53, "float32": 2.0**-24}[r.dtype]
-    slack = tuple(ROUNDING * unit for _ in asked)
+    slack = tuple(r.roundoff for _ in asked)
     return Asked(r.family, asked, answers, right, slack)
 
 
@@ -351,15 +374,13 @@ def _questions(r: Recording) -> Iterator[tuple[Question, Array]]:
 
 #: Where the search for the coefficients begins; each is 1 where all is right.
 STARTS = ((1.0, 1.0, 1.0), (2.0, 2.0, 1.0), (-1.0, 1.0, 1.0), (1.0, -1.0, 1.0))
-#: Where the coefficients are simple the iteration doubles its digits at every turn.
-ITERATIONS = 10
 #: Numbers in a recording for each coefficient that must explain them, at least.
 ENOUGH = 2
 #: How the noise may depend on the step: as it should, as eps, not at all.
 NOISE = (Power(1.0, 0.5), Power(1.0, 1.0), Power(1.0))
 
 #: What is left of the recording's numbers with these coefficients.
-Residual = Callable[[Array], Array]
+Left = Callable[[Array], Array]
 
 
 def _fit(r: Recording) -> Diagnosis | None:
@@ -368,44 +389,24 @@ def _fit(r: Recording) -> Diagnosis | None:
     return makers[r.algorithm](r)
 
 
-def _solve(residual: Residual, count: int = 3) -> tuple[Array, float] | None:
+def _solve(r: Recording, left: Left, count: int = 3) -> tuple[Array, float] | None:
     """Coefficients with no residual, and what is left, by Gauss and Newton.
 
     A fourth one begins at 1, and has one start only.
     """
+
+    def residual(rows: Array) -> Array:
+        return np.stack([left(theta) for theta in rows])
+
     for start in STARTS if count == 3 else STARTS[:1]:
         begin = np.append(start, np.ones(count - 3))
         with np.errstate(all="ignore"):
-            if not len(residual(begin)) >= ENOUGH * count:
+            if not len(left(begin)) >= ENOUGH * count:
                 return None
-            theta = _descended(residual, begin)
-            simple = np.array([snapped(float(value)) for value in theta])
-            left = float(np.abs(residual(simple)).max())
-        if left <= HELD_OUT:
-            return simple, left
+            theta, rest = simplest(residual, descended(residual, begin), r.within)
+        if rest <= r.within:
+            return theta, rest
     return None
-
-
-def _descended(residual: Residual, theta: Array) -> Array:
-    """Where the iteration ends; anywhere if it does not converge."""
-    for _ in range(ITERATIONS):
-        columns = [
-            (residual(theta + 1e-6 * unit) - residual(theta - 1e-6 * unit)) / 2e-6
-            for unit in np.eye(len(theta))
-        ]
-        off, slope = residual(theta), np.stack(columns, axis=1)
-        if not (np.isfinite(slope).all() and np.isfinite(off).all()):
-            break
-        try:
-            change, _, rank, _ = np.linalg.lstsq(slope, -off, rcond=1e-10)
-        except np.linalg.LinAlgError:
-            break
-        if rank < len(theta):
-            break
-        theta = theta + change
-        if np.abs(change).max() < 1e-13:
-            break
-    return theta
 
 
 def _told(r: Recording, of: Fit, left: float) -> Diagnosis | None:
@@ -431,7 +432,7 @@ def _fit_chain(r: Recording) -> Diagnosis | None:
                 return _moves(r, with_anchor, noise)
             return _outputs(r, with_anchor, noise, rule)
 
-        found = _solve(left, count)
+        found = _solve(r, left, count)
         of_output = text
         if recorded and found is not None:
             of_output = _averaged(r, np.asarray(r.states))
@@ -496,15 +497,15 @@ def _averaged(r: Recording, states: Array) -> str | None:
         return difference(np.asarray(mean), np.asarray(r.output))
 
     for text, rule in _rules(r):
-        if off(rule) <= HELD_OUT:
+        if off(rule) <= r.within:
             return text
     rates = np.linspace(0.01, 0.99, 981)
     best = float(rates[int(np.argmin([off(exponential(rate)) for rate in rates]))])
     for width in 10.0 ** np.arange(-3, -13, -1):
         near = np.clip(best + width * np.linspace(-2, 2, 41), 1e-6, 1 - 1e-6)
         best = float(near[int(np.argmin([off(exponential(rate)) for rate in near]))])
-    text, rule = smoothed(snapped(best))
-    return text if off(rule) <= HELD_OUT else None
+    text, rule = smoothed(snapped(best, r.within))
+    return text if off(rule) <= r.within else None
 
 
 def _outputs(r: Recording, theta: Array, noise: Power, rule: Any) -> Array:
@@ -539,7 +540,7 @@ def _fit_samples(r: Recording) -> Diagnosis | None:
         )
         return _left(r, Played(conventions=r.conventions, importance=slip))
 
-    found = _solve(left)
+    found = _solve(r, left)
     if found is None:
         return None
     of_f, spread, density = (float(value) for value in found[0])
@@ -550,7 +551,7 @@ def _fit_samples(r: Recording) -> Diagnosis | None:
 def _fit_descent(r: Recording) -> Diagnosis | None:
     """theta: the factors of gradient, pull, deviation, and of x_k in the pull."""
     for count in (3, 4):
-        found = _solve(lambda theta: _descent_left(r, theta), count)
+        found = _solve(r, lambda theta: _descent_left(r, theta), count)
         if found is None:
             continue
         gradient, pull, spread, *anchor = (float(value) for value in found[0])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from verification.checks._kit import flat, norm
-from verification.errors import in_one_line
+from verification.errors import in_one_line, one_line
 from verification.lint import degeneracies
 from verification.mistakes import CATALOGUE, MARGIN
 from verification.subject import UNIT_ROUNDOFF
@@ -28,6 +28,9 @@ from verification.vectors.reading import Vector, manifest_faults, of_document
 from verification.vectors.schemas import TC_ID
 
 __all__ = ["lint"]
+
+#: Characters of a complaint, which may quote what it complains of.
+LONGEST = 600
 
 #: How many digits the two derivations agree on beyond those that are certified.
 SPARE = 5
@@ -70,6 +73,10 @@ def lint(folder: Path = FOLDER, families: Iterable[str] = FAMILIES) -> list[str]
     families : iterable of str
         Those whose files are looked into; the others only against the manifest.
     """
+    return [one_line(said, LONGEST) for said in _complaints(folder, families)]
+
+
+def _complaints(folder: Path, families: Iterable[str]) -> list[str]:
     if complaints := manifest_faults(folder):
         return complaints  # of one file one sentence is enough
     others = {*FAMILIES} - {*families}
