@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,14 +19,21 @@ from hypothesis import strategies as st
 from verification.__main__ import main
 from verification.adapter import Refimpl
 from verification.checks import Verdict, find
-from verification.diagnosis import NO_MAPPING, Diagnosis, diagnose
+from verification.diagnosis import (
+    NO_MAPPING,
+    Diagnosis,
+    Failure,
+    diagnose,
+    examine,
+)
 from verification.diagnosis.affine import Setting, solved
 from verification.diagnosis.behaviour import behaviour
 from verification.diagnosis.combined import couples, diagnosed
 from verification.diagnosis.confusion import Confusion, Told, confusion, identifiable
-from verification.diagnosis.diagnose import diagnose_failures, of_family
+from verification.diagnosis.diagnose import diagnose_failures, findings, of_family
 from verification.diagnosis.fit import fit
 from verification.diagnosis.law import by_law
+from verification.diagnosis.laws import distinct, laws_of
 from verification.diagnosis.power import (
     Power,
     fitted,
@@ -39,6 +46,7 @@ from verification.diagnosis.questions import FAMILIES, answered, difference, que
 from verification.diagnosis.recorded import BadRecording, diagnose_recording, read
 from verification.diagnosis.result import joined, no_mapping
 from verification.diagnosis.signature import ask
+from verification.diagnosis.words import moves_in_numbers
 from verification.mistakes import CATALOGUE, planted
 from verification.report.diagnoses import PairPrinter, pairs_as_json
 from verification.report.terminal import Terminal
@@ -103,6 +111,45 @@ class Chain:
         for state in states[1:]:
             mean = mean + self.rate * (state - mean)
         return mean
+
+
+class Single:
+    """A subject whose answers are rounded to single precision."""
+
+    name, dtype = "single", "float32"
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+        self.conventions = getattr(plain, "conventions", {})
+
+    def __getattr__(self, method: str) -> Any:
+        called = getattr(self._plain, method)
+        return lambda *args, **given: np.float32(called(*args, **given))
+
+
+class FromCentre(Chain):
+    """A chain that starts at the centre only."""
+
+    def sgld_mean(self, *args, start=None, **given):
+        if start is not None:
+            raise NotImplementedError("chains start at the centre")
+        return super().sgld_mean(*args, **given)
+
+
+class Alone(Chain):
+    """A right chain with another habit where no draws are given."""
+
+    def normals(self, x, step_sizes, draws=None, n=1, seed=None):
+        if draws is not None:
+            return draws
+        return self.generator(seed).standard_normal((n, len(step_sizes) - 1, len(x)))
+
+    def sgld_mean(self, *given, draws=None, n=1, seed=None, **options):
+        z = self.normals(given[1], given[3], draws, n, seed)
+        return super().sgld_mean(*given, draws=z, **options)
+
+    def generator(self, seed):
+        return np.random.default_rng(seed)
 
 
 class Weighted:
@@ -216,15 +263,23 @@ def test_a_mistake_is_known_in_any_code() -> None:
 
 
 def test_single_precision_is_no_obstacle() -> None:
-    class Single(Chain):
-        dtype = "float32"
+    assert told(Single(Chain(variance=2.0)), "Algorithm 3").name == "S04"
+    assert of_family(Witness(Single(Chain())), "Algorithm 3", laws=False) is None
 
-        def sgld_mean(self, *given, **options):
-            answer = super().sgld_mean(*given, **options)
-            return answer.astype(np.float32)
 
-    assert told(Single(variance=2.0), "Algorithm 3").name == "S04"
-    assert of_family(Witness(Single()), "Algorithm 3", laws=False) is None
+def test_single_precision_that_is_not_declared_is_no_slip(tmp_path: Path) -> None:
+    class Undeclared(Single):
+        dtype = "float64"
+
+    found = told(Undeclared(Descent()), "Algorithm 5", laws=False)
+    assert found.name == NO_MAPPING
+    assert 'declare dtype = "float32"' in found.sentence
+    data = recorded(Single(Chain()))
+    found_too = diagnose_recording(read(saved(tmp_path, data)))
+    assert found_too is not None
+    assert 'say "dtype": "float32"' in found_too.sentence
+    data["dtype"] = "float32"
+    assert diagnose_recording(read(saved(tmp_path, data))) is None
 
 
 def test_two_mistakes_at_once() -> None:
@@ -355,11 +410,14 @@ def test_coefficients_of_a_chain(subject: Chain, sentence: str) -> None:
     assert sentence in told(subject, "Algorithm 3").sentence
 
 
-def test_how_a_coefficient_depends_on_step_and_tau() -> None:
-    class Mixed(Chain):
-        def spread(self, eps, tau, first):
-            return np.sqrt(3 * eps) * tau
+class Mixed(Chain):
+    """Noise with another dependence on tau."""
 
+    def spread(self, eps, tau, first):
+        return np.sqrt(3 * eps) * tau
+
+
+def test_how_a_coefficient_depends_on_step_and_tau() -> None:
     found = told(Mixed(), "Algorithm 3")
     assert found.route == "fit"
     assert "noise of deviation 1.732 sqrt(eps) times tau" in found.sentence
@@ -449,6 +507,133 @@ def test_the_recursion_is_read_exactly() -> None:
     np.testing.assert_allclose(found.c[:3], np.sqrt(e[:3]), rtol=1e-7)
     weights = found.weights(np.sqrt(e[3]), 0.7 * e[3] / 1.2)
     np.testing.assert_allclose(weights, e / e.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("plain", "family", "said_of"),
+    [
+        (Chain(variance=1.5), "Algorithm 3",
+         "this is Algorithm 3 for 0.6667 f and 1.50 tau with step 1.50 eps"),
+        (Chain(rate=0.75), "Algorithm 3", "an exponential average with weight 0.75 on"),
+        (Mixed(), "Algorithm 3", "noise of deviation 1.732 sqrt(eps) times tau"),
+        (Chain(drift=0.123456, anchor=0.5), "Algorithm 3",
+         "drift 0.1235 eps/2, pull 1.00 eps/(2 tau) towards x_k/2, not x_k"),
+        (Chain(variance=0.5), "Algorithm 3",
+         "this is Algorithm 3 for 2 f and tau/2 with step eps/2"),
+        (Weighted(power=1.37), "Algorithm 4", "this is Algorithm 4 for 1.37 f"),
+        (Descent(step=2.0), "Algorithm 5", "this is Algorithm 5 with step 2 a"),
+        (Descent(gradient=0.8, variance=0.49), "Algorithm 5",
+         "this is Algorithm 5 for 1.633 f and 0.49 tau"),
+    ],
+)  # fmt: skip
+def test_coefficients_in_single_precision(
+    plain: Any, family: str, said_of: str
+) -> None:
+    found = told(Single(plain), family, laws=False)
+    assert said_of in found.sentence
+    assert 1e-9 < found.agreement < 1e-5  # rounded, indeed
+
+
+def test_numbers_are_said_to_the_digits_that_are_known() -> None:
+    assert snapped(0.9999993, 1e-6) == 1.0
+    assert snapped(0.81234567, 1e-6) == 0.81235
+    assert snapped(1.2247, 1e-4) == np.sqrt(1.5)
+    assert snapped(0.81234567) == 0.81234567
+
+
+def test_coefficients_of_chains_that_take_no_start() -> None:
+    found = told(FromCentre(variance=0.5), "Algorithm 3", laws=False)
+    assert found.name == "S34"
+    assert found.equivalent == "Algorithm 3 for 2 f and tau/2 with step eps/2"
+    found = told(FromCentre(variance=0.81, rate=0.3), "Algorithm 3", laws=False)
+    assert found.name == (
+        "noise variance 0.81 of eps; the output is an exponential average with weight "
+        "0.30 on the new state, not the eps-weighted mean"
+    )
+
+
+class Deaf(Chain):
+    """A chain that begins at the centre, whatever start is given."""
+
+    def sgld_mean(self, *args, start=None, **given):
+        return super().sgld_mean(*args, **given)
+
+
+class DeafDescent(Descent):
+    def robbins_monro(self, *args, start=None, **given):
+        return super().robbins_monro(*args, **given)
+
+
+def test_a_start_that_is_ignored_has_a_name() -> None:
+    for subject, family in ((Deaf(), "Algorithm 3"), (DeafDescent(), "Algorithm 5")):
+        found = told(subject, family, laws=False)
+        assert found.name == "start ignored"
+        assert found.sentence.count("a start that is given is ignored") == 1
+    found = told(Deaf(variance=0.81), "Algorithm 3", laws=False)
+    assert found.name.startswith("noise variance 0.81 of eps; a start that is given")
+
+
+@pytest.mark.parametrize(
+    ("turn", "name"),
+    [
+        (1, "pull of a state that the gradient has moved"),
+        (-1, "gradient of a state that the pull has moved"),
+    ],
+)
+def test_a_move_in_two_parts_has_a_name(turn: int, name: str) -> None:
+    class InPlace(Alone):
+        def sgld_mean(self, loss, x, tau, step_sizes, *, start=None, **given):
+            z = self.normals(x, step_sizes, **given)
+            y = np.tile(x if start is None else start, (len(z), 1))
+            total = step_sizes[0] * y
+            for j, eps in enumerate(step_sizes[:-1]):
+                for part in (loss.gradient, lambda y: (y - x) / tau)[::turn]:
+                    y = y - eps / 2 * part(y)
+                y = y + np.sqrt(eps) * z[:, j]
+                total = total + step_sizes[j + 1] * y
+            return total / np.sum(step_sizes)
+
+    assert told(InPlace(), "Algorithm 3", laws=False).name == name
+
+
+class Bent(Chain):
+    """A drift of the factor 1 + eps."""
+
+    def sgld_mean(self, loss, x, tau, step_sizes, **given):
+        self.steps = step_sizes
+        return super().sgld_mean(loss, x, tau, step_sizes, **given)
+
+    def slope(self, loss, states):
+        return (1 + self.steps[len(states) - 1]) * super().slope(loss, states)
+
+
+def test_what_was_read_is_told_though_it_follows_no_law() -> None:
+    found = told(Bent(), "Algorithm 3", laws=False)
+    assert not found.confident
+    assert (
+        "on quadratics its moves have drift 1.31, 1.13, 1.23 eps/2 from move to move, "
+        "pull 1.00 eps/(2 tau), noise variance 1.00 of eps (those have steps 0.31, 0.13"
+    ) in found.sentence
+    assert "a recorded run may say more: docs/diagnosis.md#recordings" in found.sentence
+
+    class Starting(FromCentre, Bent):
+        """It takes no start."""
+
+    assert "offer `start`, and" in told(Starting(), "Algorithm 3", laws=False).sentence
+    single = told(Single(Bent()), "Algorithm 3", laws=False)
+    assert "run the same code in double precision" in single.sentence
+    read_of = moves_in_numbers(
+        "Algorithm 5",
+        [(2.0, np.ones(2), (np.array([2.0, 2.0]), *[np.array([1.0, 0.5])] * 2,
+                            np.full(2, np.sqrt(2.0))))],
+    )  # fmt: skip
+    assert read_of == (
+        "gradient 1.00 a tau, pull 1, 0.5 a from move to move, samples of variance 1.00"
+        " tau (those have steps 1, 1 at tau = 2)"
+    )
+    apart = (np.ones(2), np.ones(2), 2 * np.ones(2), np.ones(2))
+    said_of = moves_in_numbers("Algorithm 5", [(1.0, np.ones(2), apart)])
+    assert "pull 1.00 a, towards x_k 2.00 a, samples" in said_of
 
 
 def test_power_laws() -> None:
@@ -545,6 +730,59 @@ def test_a_law_near_the_right_one_is_not_named() -> None:
     assert found is None or not found.confident
 
 
+class Later(Alone):
+    """A right chain that averages the new states, as declared; without draws."""
+
+    conventions: ClassVar = {"sgld.chain": "new-states"}
+
+    def sgld_mean(
+        self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
+    ):
+        more = np.append(step_sizes, 1.0)
+        z = self.normals(x, more, draws, n, seed)
+        y = np.tile(x if start is None else start, (len(z), 1))
+        total = 0.0 * y
+        for eps, noise in zip(step_sizes, np.moveaxis(z, 1, 0), strict=True):
+            y = y - eps / 2 * (loss.gradient(y) + (y - x) / tau) + np.sqrt(eps) * noise
+            total = total + eps * y
+        return total / np.sum(step_sizes)
+
+
+class LaterFromCentre(Later):
+    def sgld_mean(self, *args, start=None, **given):
+        if start is not None:
+            raise NotImplementedError("chains start at the centre")
+        return super().sgld_mean(*args, **given)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        FromCentre(),
+        FromCentre(rate=0.25, conventions={"sgld.output": "exponential-average:0.25"}),
+        Later(),
+        LaterFromCentre(),
+        Single(LaterFromCentre()),
+    ],
+)
+def test_nothing_is_wrong_with_what_takes_no_start_or_has_another_reading(
+    right: Any,
+) -> None:
+    for seed in range(3):
+        examined = examine(right, ["Algorithm 3"], seed=seed)
+        assert examined.found == {}
+        assert 0 < examined.answered <= examined.asked
+        assert (examined.answered < examined.asked) == (examined.refused != "")
+
+
+def test_laws_that_agree_on_what_is_answered_are_one() -> None:
+    laws = laws_of(Witness(Chain()), "Algorithm 3")
+    few = distinct(laws, [0, 1])
+    assert len(few) < len(laws)
+    assert few[0].said == "the right algorithm"
+    assert {"X09", "X24"} <= set(few[0].ids)  # which show with a start, or small tau
+
+
 def test_a_law_near_a_mistake_is_not_given_its_name() -> None:
     assert not by_law_is_confident(Chain(variance=1.9), "Algorithm 3")
     assert not by_law_is_confident(Descent(variance=1.85), "Algorithm 5")
@@ -638,19 +876,6 @@ def test_patterns_of_seeds_are_named(name: str, family: str) -> None:
     assert found.route == "behaviour"
 
 
-class Alone(Chain):
-    """A right chain with another habit where no draws are given."""
-
-    def sgld_mean(self, *given, draws=None, n=1, seed=None, **options):
-        if draws is None:
-            rng = self.generator(seed)
-            draws = rng.standard_normal((n, len(given[3]) - 1, len(given[1])))
-        return super().sgld_mean(*given, draws=draws, **options)
-
-    def generator(self, seed):
-        return np.random.default_rng(seed)
-
-
 class Forgetful(Alone):
     def generator(self, seed):
         return np.random.default_rng(0 if seed is None else None)
@@ -733,7 +958,7 @@ def test_patterns_of_whole_runs_are_named(name: str, said: str) -> None:
 # --- recordings
 
 
-def recorded(chain: Chain, **more: Any) -> dict[str, Any]:
+def recorded(chain: Any, **more: Any) -> dict[str, Any]:
     """Three runs of a chain as a recording of their outputs."""
     from verification.losses import Quadratic
 
@@ -946,7 +1171,55 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert found["equivalent_problem"].startswith("Algorithm 3 for 2 f")
     right = saved(tmp_path, recorded(Chain()))
     assert main(["diagnose", str(right)]) == 0
-    assert "nothing is wrong" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing is wrong" in said
+    assert "1 of 2 questions answered" in said
+
+
+def test_the_command_on_a_subject(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects: dict[str, Any] = {
+        "right": FromCentre(), "wrong": FromCentre(variance=0.5),
+        "refusing": Refusing(), "empty": object(),
+    }  # fmt: skip
+    module = sys.modules["verification.__main__"]
+    monkeypatch.setattr(module, "connect", lambda name, *_: subjects[name])
+    report = tmp_path / "told.json"
+    said_of = {}
+    for name, code in (("right", 0), ("wrong", 1), ("refusing", 5), ("empty", 5)):
+        assert main(["diagnose", "--subject", name, "--json", str(report)]) == code
+        said_of[name] = " ".join(capsys.readouterr().out.split())
+        data = json.loads(report.read_text())
+        assert bool(data["diagnoses"]) == (name == "wrong")
+        assert (data["questions"]["answered"] > 0) == (code != 5)
+    counts = re.search(r"(\d+) of (\d+) questions answered", said_of["right"])
+    assert counts is not None
+    assert 0 < int(counts[1]) < int(counts[2])
+    assert "the first of the others: chains start at the centre" in said_of["right"]
+    assert "S34: the noise has variance epsilon/2 where epsilon is" in said_of["wrong"]
+    asked = data_of_refusals(Refusing())
+    assert f"all {asked} questions were refused, the first with" in said_of["refusing"]
+    assert '"not yet: chain"' in said_of["refusing"]
+    assert "docs/diagnosis.md#recordings" in said_of["refusing"]
+    assert "it offers no method that a diagnosis calls" in said_of["empty"]
+
+
+class Refusing:
+    """It has methods, and answers nothing."""
+
+    def sgld_mean(self, *args: Any, **given: Any) -> Any:
+        raise NotImplementedError("not yet: chain")
+
+    def robbins_monro(self, *args: Any, **given: Any) -> Any:
+        raise NotImplementedError("not yet: descent")
+
+
+def data_of_refusals(subject: object) -> int:
+    examined = examine(subject, seed=0)
+    assert examined.empty
+    assert examined.found == {}
+    return examined.asked
 
 
 def test_the_command_line_starts_without_what_few_of_its_commands_need() -> None:
@@ -1016,18 +1289,112 @@ def test_several_diagnoses_as_one() -> None:
     assert again.sentence == "this; read off"
     both = joined([no_mapping("why"), one, other, one])
     assert both is not None
-    assert (both.name, both.sentence) == ("S03, H02", "this; that")
+    assert both.name == f"S03, H02, {NO_MAPPING}"
+    assert both.sentence == f"this; that; {NO_MAPPING}: why"
     assert (both.agreement, both.equivalent) == (1e-15, "an equivalent")
     assert joined([]) is None
     assert joined([no_mapping("why")]) == no_mapping("why")
 
 
 def test_a_check_of_several_families_has_all_diagnoses() -> None:
-    found, whole = diagnose_failures(
-        Chain(variance=0.5), {"X-1": ("sgld_mean", "heat"), "X-2": ("heat",)}, seed=0
-    )
+    failures = {"X-1": Failure(("sgld_mean", "heat")), "X-2": Failure(("heat",))}
+    found, whole = diagnose_failures(Chain(variance=0.5), failures, seed=0)
     assert set(found) == {"X-1"}
     assert whole == found["X-1"]
+
+
+def failing(*ids: str) -> dict[str, Failure]:
+    """Checks as if they had failed."""
+    return {
+        check.id: Failure((*check.needs, *check.any_of), check.level, check.mistakes)
+        for check in find(ids)
+    }
+
+
+class Continued(Alone):
+    """A subject that seeds its stream only where it is given a seed: X19."""
+
+    def __init__(self, **knobs: Any) -> None:
+        super().__init__(**knobs)
+        self.stream = np.random.default_rng()
+
+    def generator(self, seed):
+        if seed is not None:
+            self.stream = np.random.default_rng(seed)
+        return self.stream
+
+
+def test_a_name_is_given_to_those_checks_that_it_explains() -> None:
+    checks = failing("ALG3-R1", "ALG3-I", "ALG3-L1", "VEC-15", "RNG-04", "RNG-02")
+    subject = Continued(variance=0.5, rate=0.25)
+    found, whole = diagnose_failures(subject, checks, seed=0)
+    names = {check: told_of.name for check, told_of in found.items()}
+    assert names.pop("RNG-04") == "X19"
+    assert set(names) == {"ALG3-R1", "ALG3-I", "ALG3-L1", "VEC-15"}
+    assert set(names.values()) == {"S34+X01"}
+    assert whole is not None
+    assert whole.name == "S34+X01, X19"
+    found, whole = diagnose_failures(subject, failing("RNG-04"), seed=0)
+    assert whole == found["RNG-04"]
+    assert whole.name == "X19"
+
+
+def test_what_has_no_name_is_not_given_that_of_another_fault() -> None:
+    checks = failing("ALG3-R1", "RNG-04")
+    found, whole = diagnose_failures(Continued(inertia=0.7), checks, seed=0)
+    assert {check: told_of.name for check, told_of in found.items()} == {
+        "ALG3-R1": NO_MAPPING,
+        "RNG-04": "X19",
+    }
+    assert whole is not None
+    assert whole.name == f"X19, {NO_MAPPING}"
+    apart = diagnose(Continued(inertia=0.7), ["Algorithm 3"], seed=1)
+    assert {part: told_of.name for part, told_of in apart.items()} == {
+        "Algorithm 3": NO_MAPPING,
+        "Algorithm 3, without draws": "X19",
+    }
+    # what shows without draws and has no name is told of checks of randomness alone
+    found, _ = diagnose_failures(Forgetful(rate=0.25), checks, seed=0)
+    assert found["ALG3-R1"].name == "X01"
+    assert "two calls with the same seed differ" in found["RNG-04"].sentence
+
+
+def test_mistakes_that_the_law_names_are_not_those_of_seeds_or_replays() -> None:
+    checks = failing("ALG3-R1", "ALG3-L1", "RNG-04")
+    subject = Chain(variance=0.5, draws=False)
+    found, _ = diagnose_failures(subject, checks, seed=2)
+    assert {check: told_of.name for check, told_of in found.items()} == {
+        "ALG3-R1": "S34",  # which promises to catch it
+        "ALG3-L1": "S34",
+    }
+
+
+def test_what_a_mistake_does_without_draws_is_no_further_one() -> None:
+    # without noise all calls agree
+    found = findings(Witness(Chain(variance=0.0)), "Algorithm 3", laws=False)
+    assert found.given is not None
+    assert found.given.name == "S25"
+    assert found.own is None
+    found = findings(Witness(Forgetful(variance=0.0)), "Algorithm 3", laws=False)
+    assert found.own is None
+    found = findings(Witness(Forgetful(variance=0.5)), "Algorithm 3", laws=False)
+    assert found.own is not None
+
+
+def test_draws_that_are_ignored_explain_replays() -> None:
+    found, _ = diagnose_failures(faulty("X11"), failing("ALG3-R1"), seed=0)
+    assert found["ALG3-R1"].name == "X11"
+
+
+def test_several_temperatures_have_no_diagnosis_but_mistakes_to_look_up() -> None:
+    found, whole = diagnose_failures(
+        Refimpl(), failing("MS-01", "MS-R1", "MS-12"), seed=0
+    )
+    assert set(found) == {"MS-01", "MS-R1", "MS-12"}
+    assert whole == found["MS-01"] == found["MS-12"]
+    assert whole is not None
+    assert not whole.confident
+    assert "`verification explain MS-01 MS-12 MS-R1` lists" in whole.sentence
 
 
 # --- the evidence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 from verification.checks import LEVELS, all_checks, find
 from verification.connect import connect
 from verification.connect.in_process import DEFAULT, load
-from verification.diagnosis import Diagnosis, diagnose
+from verification.diagnosis import examine
 from verification.diagnosis.combined import couples, diagnosed
 from verification.diagnosis.confusion import confusion
 from verification.diagnosis.recorded import diagnose_recording, read
@@ -34,6 +35,7 @@ from verification.report.diagnoses import (
     ConfusionPrinter,
     PairPrinter,
     print_diagnosis,
+    print_nothing,
 )
 from verification.report.html_report import as_html
 from verification.report.json_report import suite_version
@@ -46,6 +48,7 @@ from verification.vectors import command as vectors
 
 __all__ = ["main"]
 
+ERRATUM = re.compile(r"E([1-9]|1[0-6])")
 CODES = "exit codes: " + "; ".join(f"{int(code)} {MEANING[code]}" for code in ExitCode)
 
 
@@ -128,7 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         "ids",
         nargs="+",
         metavar="ID",
-        help="a check (TH1-01), a family (TH1), a pattern, or a mistake (S03)",
+        help="a check (TH1-01), a family (TH1), a pattern, a mistake (S03), or an "
+        "erratum (E6)",
     )
     kill = command("mutants", "show which check catches which known mistake")
     kill.add_argument(
@@ -302,23 +306,51 @@ def _diagnose(options: argparse.Namespace, terminal: Terminal) -> int:
         table = confusion(load(DEFAULT), None, printer.line, seed=options.seed)
         printer.footer(table)
         data, fine = diagnoses.as_json(table), table.ok
+    elif named:
+        return _diagnose_subject(options, terminal, place)
     else:
-        found: dict[str, Diagnosis | None] = {
-            path: diagnose_recording(read(path)) for path in options.recordings
-        }
-        if named:
-            subject = connect(options.subject, options.harness, options.time_limit)
-            found |= diagnose(subject, seed=options.seed)
-        for what, told in found.items():
-            print_diagnosis(terminal, what, told)
-        if not found:
-            print_diagnosis(terminal, named, None)
-        fine = not any(found.values())
-        told_of = {k: told.as_whole() if told else None for k, told in found.items()}
-        data = {"schema": 1, "diagnoses": told_of}
+        data, fine = _diagnose_recordings(options, terminal)
     if place is not None:
         json_report.write(data, place)
     return int(ExitCode.CONFORMS if fine else ExitCode.FAILS)
+
+
+def _diagnose_recordings(
+    options: argparse.Namespace, terminal: Terminal
+) -> tuple[dict[str, Any], bool]:
+    """What is told of each, and whether nothing is wrong."""
+    recordings = {path: read(path) for path in options.recordings}
+    found = {path: diagnose_recording(r) for path, r in recordings.items()}
+    for path, told in found.items():
+        if told is None:
+            print_nothing(terminal, path, *recordings[path].answered)
+        else:
+            print_diagnosis(terminal, path, told)
+    told_of = {k: told.as_whole() if told else None for k, told in found.items()}
+    return {"schema": 1, "diagnoses": told_of}, not any(found.values())
+
+
+def _diagnose_subject(
+    options: argparse.Namespace, terminal: Terminal, place: Path | None
+) -> int:
+    subject = connect(options.subject, options.harness, options.time_limit)
+    named = options.subject or options.harness
+    examined = examine(subject, seed=options.seed)
+    for what, told in examined.found.items():
+        print_diagnosis(terminal, what, told)
+    if examined.empty:
+        terminal.paragraph(f"{named}: ", examined.why_empty)
+    elif not examined.found:
+        counts = examined.answered, examined.asked
+        print_nothing(terminal, named, *counts, examined.refused)
+    if place is not None:
+        told_of = {what: told.as_whole() for what, told in examined.found.items()}
+        questions = {"asked": examined.asked, "answered": examined.answered}
+        data = {"schema": 1, "diagnoses": told_of, "questions": questions}
+        json_report.write(data, place)
+    if examined.empty:
+        return int(ExitCode.NOTHING_RUN)
+    return int(ExitCode.FAILS if examined.found else ExitCode.CONFORMS)
 
 
 def _false_alarms(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -348,12 +380,18 @@ def _perform(options: argparse.Namespace) -> int:
     if options.command == "list":
         terminal.say(listing(all_checks()))
     else:
-        known = [word.upper() for word in options.ids if word.upper() in CATALOGUE]
-        others = [word for word in options.ids if word.upper() not in CATALOGUE]
-        said = [explain_mistake(CATALOGUE[name]) for name in known]
-        said += [explain(check) for check in find(others)] if others else []
-        terminal.say("\n\n".join(said))
+        terminal.say("\n\n".join(_explained(options.ids)))
     return int(ExitCode.CONFORMS)
+
+
+def _explained(words: list[str]) -> list[str]:
+    """What is said of mistakes, of errata of the paper, and of checks."""
+    names = [word.upper() for word in words]
+    said = [explain_mistake(CATALOGUE[name]) for name in names if name in CATALOGUE]
+    errata = [name for name in names if ERRATUM.fullmatch(name)]
+    said += [f"{name} is an erratum: see docs/errata.md" for name in errata]
+    others = [word for word in words if word.upper() not in (*CATALOGUE, *errata)]
+    return said + [explain(check) for check in (find(others) if others else ())]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from verification.checks import (
     Verdict,
     run_check,
 )
-from verification.diagnosis import Diagnosis, diagnose_failures
+from verification.diagnosis import Diagnosis, Failure, diagnose_failures
 from verification.errors import OracleFault, in_one_line
 from verification.evidence.comparison import Finding
 from verification.subject import METHODS, Witness, misspelt
@@ -293,7 +293,11 @@ def _diagnosed(
 ) -> tuple[dict[str, Diagnosis], Diagnosis | None]:
     """What explains the failing checks; a subject that conforms is not asked again."""
     failures = {
-        outcome.check.id: outcome.calls or (*outcome.check.needs, *outcome.check.any_of)
+        outcome.check.id: Failure(
+            tuple(outcome.calls or (*outcome.check.needs, *outcome.check.any_of)),
+            outcome.check.level,
+            outcome.check.mistakes,
+        )
         for outcome in outcomes
         if outcome.verdict is Verdict.FAIL
     }

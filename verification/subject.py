@@ -433,6 +433,8 @@ class Witness:
         One value for each key of `CONVENTIONS`, as declared or by default.
     calls : Counter of str
         How often each method was called.
+    refusals : Counter of str
+        How often a call was refused, by the reason; the first comes first.
     stopped_in : str
         The method that was being asked when the user interrupted, if any was.
 
@@ -458,6 +460,7 @@ class Witness:
             )
         self.conventions = _declared(_attribute(subject, "conventions", {}))
         self.calls: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.stopped_in = ""
         self._summed: dict[Any, Any] = {}
 
@@ -504,7 +507,9 @@ class Witness:
                 result = method(*handed.args, **handed.kwargs)
         except NotImplementedError as exc:
             said = " ".join(str(exc).split())
-            raise NotRun(said or f"{name} is not implemented for this case") from exc
+            said = said or f"{name} is not implemented for this case"
+            self.refusals[said] += 1
+            raise NotRun(said) from exc
         except SubjectFault:
             raise  # of a connection, which says what happened behind it
         except (Exception, SystemExit) as exc:

@@ -26,7 +26,7 @@ from verification.mistakes import CATALOGUE, Mistake, planted
 from verification.mistakes.played import Played
 from verification.subject import Witness
 
-__all__ = ["behaviour"]
+__all__ = ["behaviour", "has_pattern"]
 
 #: For each equality whether it holds; a fault in words where there were no numbers,
 #: None where it could not be asked.
@@ -61,19 +61,29 @@ class Equality:
             return str(fault)
 
 
-def behaviour(w: Witness, family: str) -> Diagnosis | None:
+def behaviour(w: Witness, family: str, like: Any = None) -> Diagnosis | None:
     """The one mistake whose pattern of equalities is the subject's.
 
-    None where the pattern is that of the right algorithm as far as can be asked.  A
-    pattern that is not known has no name, but is told.
+    None where the pattern is that of the right algorithm as far as can be asked, or of
+    another subject that is known already.  A pattern that is not known has no name,
+    but is told.
+
+    Parameters
+    ----------
+    w : Witness
+    family : str
+    like : object, optional
+        The subject that is known already.
     """
     seen: dict[str, None] = {}
     for method in FAMILIES[family]:
         if not w.provides(method) or method not in PATTERNS:
             continue
-        pattern = tuple(equality.asked(w) for equality in PATTERNS[method])
+        pattern = _pattern(method, w)
         known = _patterns(method)
         if _same(known[""], pattern):
+            continue
+        if like is not None and _same(_pattern(method, Witness(like)), pattern):
             continue
         alike = [name for name, of in known.items() if _same(of, pattern)]
         if alike:
@@ -83,6 +93,12 @@ def behaviour(w: Witness, family: str) -> Diagnosis | None:
         return None
     said = f"{family}, with random numbers of its own: {', '.join(seen)}"
     return Diagnosis(NO_MAPPING, f"{NO_MAPPING}: {said}", "behaviour")
+
+
+def has_pattern(name: str) -> bool:
+    """Whether a mistake of the catalogue has a pattern of equalities of its own."""
+    methods = [method for method in CATALOGUE[name].faults if method in PATTERNS]
+    return any(name in _patterns(method) for method in methods)
 
 
 def _named(alike: list[str]) -> Diagnosis:
@@ -106,20 +122,20 @@ def _same(known: Pattern, pattern: Pattern) -> bool:
     return all(b is None or a == b for a, b in zip(known, pattern, strict=True))
 
 
+def _pattern(method: str, w: Witness) -> Pattern:
+    return tuple(equality.asked(w) for equality in PATTERNS[method])
+
+
 @cache
 def _patterns(method: str) -> dict[str, Pattern]:
     """The pattern of every mistake that has one of its own, and of none under ""."""
-
-    def pattern(subject: Any) -> Pattern:
-        return tuple(equality.asked(Witness(subject)) for equality in PATTERNS[method])
-
     right = Played()
-    known = {"": pattern(right)}
+    known = {"": _pattern(method, Witness(right))}
     for mistake in (*CATALOGUE.values(), *FURTHER):
         # a slip in an algorithm is no matter of seeds
         if method not in mistake.faults or slip_of(mistake) is not None:
             continue
-        own = pattern(planted(deepcopy(mistake), right))
+        own = _pattern(method, Witness(planted(deepcopy(mistake), right)))
         if own != known[""]:
             known[mistake.id] = own
     return known
@@ -192,8 +208,9 @@ def _of_seeds(call: Callable[..., Any]) -> tuple[Equality, ...]:
 
 
 def _of_sampler(
-    method: str, draws: tuple[int, ...], *sizes: Any
+    method: str, rows: Callable[[Witness], tuple[int, ...]], *sizes: Any
 ) -> tuple[Equality, ...]:
+    """Between calls of one method, whose draws have `rows` for each replicate."""
     loss, x, tau = P.QUADRATIC_2, (0.83, -1.31), 0.7
 
     def call(w: Witness, **given: Any) -> Any:
@@ -208,7 +225,7 @@ def _of_sampler(
         return bool(np.ptp(sums, axis=0).max() <= 1e-9 * np.abs(sums).max())
 
     def obeyed(w: Witness) -> bool:
-        z = P.draws(f"behaviour of {method}", 4, *draws)
+        z = P.draws(f"behaviour of {method}", 4, *rows(w))
         return _equal(call(w, draws=z), call(w, draws=z))
 
     def alike(w: Witness) -> bool:
@@ -315,13 +332,26 @@ _NETWORK = Question(
     ),
 )
 
+
+def _of_chain(w: Witness) -> tuple[int, ...]:
+    return len(STEPS) - (w.conventions["sgld.chain"] == "literal"), 2
+
+
+def _of_samples(_: Witness) -> tuple[int, ...]:
+    return 5, 2
+
+
+def _of_descent(w: Witness) -> tuple[int, ...]:
+    return len(STEPS) - (w.conventions["robbins_monro.moves"] == "J-1"), 3, 2
+
+
 PATTERNS: dict[str, tuple[Equality, ...]] = {
-    "sgld_mean": _of_sampler("sgld_mean", (2, 2), STEPS),
-    "sgld_trace": _of_sampler("sgld_trace", (2, 2), STEPS),
-    "importance_mean": _of_sampler("importance_mean", (5, 2), 5),
-    "importance_weights": _of_sampler("importance_weights", (5, 2), 5),
-    "robbins_monro": _of_sampler("robbins_monro", (3, 3, 2), STEPS, 3),
-    "robbins_monro_trace": _of_sampler("robbins_monro_trace", (3, 3, 2), STEPS, 3),
+    "sgld_mean": _of_sampler("sgld_mean", _of_chain, STEPS),
+    "sgld_trace": _of_sampler("sgld_trace", _of_chain, STEPS),
+    "importance_mean": _of_sampler("importance_mean", _of_samples, 5),
+    "importance_weights": _of_sampler("importance_weights", _of_samples, 5),
+    "robbins_monro": _of_sampler("robbins_monro", _of_descent, STEPS, 3),
+    "robbins_monro_trace": _of_sampler("robbins_monro_trace", _of_descent, STEPS, 3),
     "minibatch_indices": _of_minibatches(),
     "train": _of_runs(),
     "heat_gradient": _of_accumulation(_HEAT),

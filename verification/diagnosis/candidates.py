@@ -25,7 +25,9 @@ __all__ = [
     "KINDS",
     "PLACES",
     "READINGS",
+    "STARTED",
     "Candidate",
+    "FromCentre",
     "changed",
     "conventions",
     "extras",
@@ -193,12 +195,63 @@ def _bent(at_zero: str) -> Dense:
     return Dense(bend=lambda at: (at.entering >= 0).astype(np.float64))
 
 
+#: The methods that take a start, those of Algorithm 3 first.
+STARTED = (*FAMILIES["Algorithm 3"], *FAMILIES["Algorithm 5"])
+
+
+class FromCentre:
+    """A subject whose chains start at the centre, whatever start is given."""
+
+    sentence = "a start that is given is ignored: every chain begins at the centre"
+
+    def __init__(self, right: Any) -> None:
+        self._right = right
+        self.name, self.dtype = right.name, right.dtype
+        self.conventions = right.conventions
+
+    def __getattr__(self, method: str) -> Any:
+        called = getattr(self._right, method)
+        if method not in STARTED:
+            return called
+
+        def from_centre(*args: Any, **given: Any) -> Any:
+            given.pop("start", None)
+            return called(*args, **given)
+
+        return from_centre
+
+
 def extras(right: Played) -> list[Candidate]:
     """Slips that no check is asked to promise, yet people make."""
 
     def noiseless_first(m: Any) -> Any:
         return 0.0 * m.z if len(m.states) == 1 else m.kick
 
-    first = replace(right, langevin=Langevin(kick=noiseless_first))
-    said = "the first move of the chain adds no noise"
-    return [Candidate("first move without noise", (), said, first)]
+    def pull_of_moved(m: Any) -> Any:
+        return (m.x - m.y + m.epsilon / 2 * m.gradient) / m.tau
+
+    def gradient_of_moved(m: Any) -> Any:
+        return m.loss.gradient(m.y + m.epsilon / 2 * m.pull)
+
+    slips = {
+        "first move without noise": (
+            Langevin(kick=noiseless_first),
+            "the first move of the chain adds no noise",
+        ),
+        "pull of a state that the gradient has moved": (
+            Langevin(pull=pull_of_moved),
+            "a move is made in place, in two parts: the pull sees the state that the "
+            "gradient has moved already",
+        ),
+        "gradient of a state that the pull has moved": (
+            Langevin(gradient=gradient_of_moved),
+            "a move is made in place, in two parts: the gradient is taken at the state "
+            "that the pull has moved already",
+        ),
+    }
+    known = [
+        Candidate(name, (), said, replace(right, langevin=slip))
+        for name, (slip, said) in slips.items()
+    ]
+    ignored = FromCentre(right)
+    return [*known, Candidate("start ignored", (), ignored.sentence, ignored)]

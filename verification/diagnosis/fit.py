@@ -3,11 +3,12 @@
 Algorithms 3 and 5 are recursions whose coefficients are read off responses to chosen
 starts, centres, minima and draws on quadratics (`verification.diagnosis.affine`), for
 several schedules and variances, and where a chain of moves does not tell them off a
-single one; Algorithm 4 is a weighted sum whose weights are read off outputs in more
-dimensions than there are samples.  The coefficients are put into power laws of step and
-tau.  What has been read is then played on the problems of the signature, which are of
-other kinds and dimensions and took no part in the reading; it is told only if it agrees
-there.
+single one; in single precision, or where no start can be chosen, they are solved for
+(`verification.diagnosis.jointly`).  Algorithm 4 is a weighted sum whose weights are
+read off outputs in more dimensions than there are samples.  The coefficients are put
+into power laws of step and tau.  What has been read is then played on the problems of
+the signature, which are of other kinds and dimensions and took no part in the reading;
+it is told only if it agrees there.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification import problems as P
+from verification.diagnosis import jointly
 from verification.diagnosis import outputs as rules
 from verification.diagnosis.affine import Recursion, Setting, single, solved
-from verification.diagnosis.outputs import Weights
-from verification.diagnosis.power import Power, fitted, matches, said, scaled, snapped
-from verification.diagnosis.questions import answered, difference
+from verification.diagnosis.candidates import STARTED, FromCentre
+from verification.diagnosis.outputs import STALE, Weights
+from verification.diagnosis.power import (
+    FITTED,
+    Power,
+    fitted,
+    matches,
+    said,
+    scaled,
+    snapped,
+)
+from verification.diagnosis.questions import ROUNDING, answered, difference
 from verification.diagnosis.result import Diagnosis
 from verification.diagnosis.signature import Asked
 from verification.diagnosis.words import (
@@ -33,6 +44,7 @@ from verification.diagnosis.words import (
     DescentFit,
     Fit,
     SamplesFit,
+    moves_in_numbers,
 )
 from verification.errors import NotRun, SubjectFault
 from verification.losses import Constant, Quadratic
@@ -44,7 +56,7 @@ from verification.mistakes.robbins_monro import RobbinsMonro
 from verification.subject import Witness
 from verification.truth.output_laws import output_weights
 
-__all__ = ["HELD_OUT", "Found", "fit", "read_off"]
+__all__ = ["HELD_OUT", "Found", "fit", "in_numbers", "of_start", "read_off"]
 
 Array = NDArray[np.float64]
 
@@ -78,7 +90,8 @@ def fit(w: Witness, asked: Asked) -> Diagnosis | None:
     if read is None:
         return None
     found, gap = read
-    return Diagnosis(found.name, found.sentence, "fit", (), gap, found.equivalent)
+    said_of = (found.name, found.sentence, "fit", (), gap, found.equivalent)
+    return Diagnosis(*said_of, subject=found.subject)
 
 
 def read_off(w: Witness, asked: Asked) -> tuple[Found, float] | None:
@@ -91,8 +104,9 @@ def read_off(w: Witness, asked: Asked) -> tuple[Found, float] | None:
     }
     if asked.family not in makers or not asked.questions:
         return None
+    within = max(HELD_OUT, ROUNDING * w.unit_roundoff)
     for found in makers[asked.family](w, asked):
-        gap = _held_out(found.subject, asked)
+        gap = _held_out(found.subject, asked, within)
         if gap is not None and found.sentence:
             return found, gap
     return None
@@ -114,13 +128,21 @@ class Found:
     subject: Any
     equivalent: str = ""
 
+    def from_centre(self) -> Found:
+        """The same where a start that is given is not looked at."""
+        name, sentence = (
+            "; ".join(filter(None, (text, FromCentre.sentence)))
+            for text in (self.name, self.sentence)
+        )
+        return Found(name, sentence, FromCentre(self.subject), self.equivalent)
+
 
 def _found(of: Fit, subject: Any) -> Found:
     return Found(of.name, of.sentence, subject, of.equivalent)
 
 
-def _held_out(subject: Any, asked: Asked) -> float | None:
-    """The largest difference on the questions; None beyond `HELD_OUT`.
+def _held_out(subject: Any, asked: Asked, within: float) -> float | None:
+    """The largest difference on the questions; None beyond what is allowed.
 
     Methods that the fit says nothing of are left out, but not all.
     """
@@ -133,29 +155,14 @@ def _held_out(subject: Any, asked: Asked) -> float | None:
     ):
         own = answered(witness, q)
         gap = difference(answer, own)
-        if not gap <= HELD_OUT:
+        if not gap <= within:
             return None
         largest = max(largest, gap)
-        right_too = right_too and difference(own, right) <= HELD_OUT
+        right_too = right_too and difference(own, right) <= within
     return None if right_too else largest
 
 
 # --- power laws of what was read ------------------------------------------------------
-
-#: Whose step size a move uses, of all of them.
-STALE: dict[str, Weights] = {
-    "": lambda steps: steps,
-    "the next one's step size": lambda steps: np.append(steps[1:], steps[-1]),
-    "the next one's step size, the last move that of the first": lambda steps: np.roll(
-        steps, -1
-    ),
-    "the step size of the move before": lambda steps: np.append(steps[0], steps[:-1]),
-    "the step size of the move before, the first move the last of all": lambda steps: (
-        np.roll(steps, 1)
-    ),
-    "the first step size": lambda steps: steps[0] + 0.0 * steps,
-    "the last step size": lambda steps: steps[-1] + 0.0 * steps,
-}
 
 
 @dataclass(frozen=True)
@@ -214,19 +221,33 @@ def _output(w: Witness, mean: str, trace: str) -> tuple[str, bool]:
 
 def _of_chain(w: Witness, asked: Asked) -> Iterator[Found]:
     del asked
-    literal = w.conventions["sgld.chain"] == "literal"
+    start = of_start(w, "Algorithm 3")
+    if w.dtype == "float64" and start == "taken":
+        yield from _read_chains(w)
+    else:
+        yield from _jointly(w, "Algorithm 3", start == "ignored")
+
+
+def _read_chains(w: Witness) -> Iterator[Found]:
+    """Chains whose coefficients are read, each by itself."""
     for stiffness in STIFFNESSES:
-        read = []
-        for tau, all_steps in SCHEDULES:
-            steps = np.array(all_steps if literal else all_steps[:MOVES])
-            setting = Setting(tau, tuple(steps), MOVES, 0, stiffness)
-            found = solved(_chain_asked(w, setting), setting, np.ones_like)
-            if found is None:
-                break
-            read.append(_Read(tau, steps, _but_the_last(found), found))
-        else:
+        read = _moves_of_chain(w, stiffness)
+        if read:
             yield from _chains(w, read)
     yield from _single_chains(w)
+
+
+def _moves_of_chain(w: Witness, stiffness: float) -> list[_Read]:
+    """The coefficients of every setting; none if one cannot be read."""
+    literal, read = w.conventions["sgld.chain"] == "literal", []
+    for tau, all_steps in SCHEDULES:
+        steps = np.array(all_steps if literal else all_steps[:MOVES])
+        setting = Setting(tau, tuple(steps), MOVES, 0, stiffness)
+        found = solved(_chain_asked(w, setting), setting, np.ones_like)
+        if found is None:
+            return []
+        read.append(_Read(tau, steps, _but_the_last(found), found))
+    return read
 
 
 def _chain_asked(w: Witness, setting: Setting) -> Any:
@@ -336,22 +357,36 @@ class _Scheduled(RobbinsMonro):
 
 def _of_descent(w: Witness, asked: Asked) -> Iterator[Found]:
     del asked
-    every = w.conventions["robbins_monro.moves"] == "J"
+    start = of_start(w, "Algorithm 5")
+    if w.dtype == "float64" and start == "taken":
+        yield from _read_descents(w)
+    else:
+        yield from _jointly(w, "Algorithm 5", start == "ignored")
+
+
+def _read_descents(w: Witness) -> Iterator[Found]:
+    """Descents whose coefficients are read, each by itself."""
     for stiffness in STIFFNESSES:
-        read = []
-        for tau, all_steps in SCHEDULES:
-            steps = np.array(all_steps[:MOVES] if every else all_steps)
-            setting = Setting(tau, tuple(steps), MOVES, INNER, stiffness)
-            found = solved(_descent_asked(w, setting), setting, np.negative)
-            if found is None:
-                break
-            a, p, b, c = _but_the_last(found)
-            if not np.abs(a).min() > 0:
-                break
-            read.append(_Read(tau, steps, (a, p, b, INNER * c / a), found))
-        else:
+        read = _moves_of_descent(w, stiffness)
+        if read:
             yield from _descents(w, read)
     yield from _single_descents(w)
+
+
+def _moves_of_descent(w: Witness, stiffness: float) -> list[_Read]:
+    """The coefficients of every setting; none if one cannot be read."""
+    every, read = w.conventions["robbins_monro.moves"] == "J", []
+    for tau, all_steps in SCHEDULES:
+        steps = np.array(all_steps[:MOVES] if every else all_steps)
+        setting = Setting(tau, tuple(steps), MOVES, INNER, stiffness)
+        found = solved(_descent_asked(w, setting), setting, np.negative)
+        if found is None:
+            return []
+        a, p, b, c = _but_the_last(found)
+        if not np.abs(a).min() > 0:
+            return []
+        read.append(_Read(tau, steps, (a, p, b, INNER * c / a), found))
+    return read
 
 
 def _descent_asked(w: Witness, setting: Setting) -> Any:
@@ -436,10 +471,95 @@ def _single_descents(w: Witness) -> Iterator[Found]:
             yield from _descent(w, law, stale, output)
 
 
+# --- what follows no power law --------------------------------------------------------
+
+
+def in_numbers(w: Witness, family: str) -> str:
+    """The moves on quadratics in numbers; "" where they cannot be read.
+
+    For a subject that nothing explains: which of the terms is not what it should be.
+    """
+    readers = {"Algorithm 3": _moves_of_chain, "Algorithm 5": _moves_of_descent}
+    if family not in readers or w.dtype != "float64":
+        return ""
+    for stiffness in STIFFNESSES:
+        read = readers[family](w, stiffness)
+        if read:
+            return moves_in_numbers(family, [(r.tau, r.steps, r.columns) for r in read])
+    return ""
+
+
+# --- Algorithms 3 and 5 in single precision, or from the centre alone -----------------
+
+
+def of_start(w: Witness, family: str) -> str:
+    """What becomes of a start that is given: "taken", "ignored" or "refused"."""
+    (problem, *_) = _problems(w, family)
+    try:
+        plain = _outputs(w, family, problem)
+        moved = _outputs(w, family, problem, start=problem.x + 1)
+    except NotRun:
+        return "refused"
+    except SubjectFault:
+        return "taken"
+    return "ignored" if np.array_equal(plain, moved) else "taken"
+
+
+def _problems(w: Witness, family: str) -> list[jointly.Problem]:
+    if family == "Algorithm 3":
+        fewer = w.conventions["sgld.chain"] == "literal"
+    else:
+        fewer = w.conventions["robbins_monro.moves"] == "J-1"
+    inner = family == "Algorithm 5"
+    return jointly.problems(MOVES - fewer, fewer=fewer, inner=inner)
+
+
+def _outputs(w: Witness, family: str, p: jointly.Problem, **given: Any) -> Array:
+    """Outputs (n, d), or last states where those are all that is offered."""
+    chains = family == "Algorithm 3"
+    names = STARTED[:2] if chains else STARTED[2:]
+    method, traced = _output(w, *names)
+    sizes = () if chains else (jointly.INNER,)
+    given |= {"draws": p.draws, "n": len(p.draws)}
+    outputs = getattr(w, method)(p.loss, p.x, p.tau, p.steps, *sizes, **given)
+    return np.asarray(outputs[:, -1] if traced else outputs)
+
+
+def _jointly(w: Witness, family: str, ignored: bool) -> Iterator[Found]:
+    """What explains the outputs of chains from the centre.
+
+    Parameters
+    ----------
+    ignored : bool
+        Whether a start that is given is.
+    """
+    asked = _problems(w, family)
+    try:
+        outputs = np.stack([_outputs(w, family, problem) for problem in asked])
+    except (NotRun, SubjectFault):
+        return
+    chains = family == "Algorithm 3"
+    traced = not w.provides("sgld_mean" if chains else "robbins_monro")
+    within = ROUNDING * w.unit_roundoff
+    own = jointly.explaining(asked, outputs, within, traced=traced)
+    if own is None:
+        return
+    law = _Law(own.gradient, own.pull, own.noise, own.anchor)
+    if chains:
+        made = [_chain(w, law, own.stale, own.output)]
+    else:
+        made = list(_descent(w, law, own.stale, own.output))
+    if ignored:  # which alone has a name already
+        made = [found.from_centre() for found in made if found.sentence]
+    yield from made
+
+
 # --- Algorithm 4 ----------------------------------------------------------------------
 
 SAMPLES = 4
 TAUS = (0.3, 0.7, 1.6)
+#: Units of roundoff that reading a coefficient of Algorithm 4 costs, at most.
+READ = 1024.0
 
 
 def _of_samples(w: Witness, asked: Asked) -> Iterator[Found]:
@@ -477,32 +597,37 @@ def _weighing(total: str) -> Any:
 def _proposal(w: Witness) -> tuple[float, Power] | None:
     """The factor of x in the centre, and the samples' standard deviation."""
     spreads, centres, x = [], [], np.array([0.83, -1.31, 0.43])
-    flat = Constant(0.0, 3)
+    flat, within = Constant(0.0, 3), _known(w)
     for tau in TAUS:
         z = np.vstack([np.zeros((1, 1, 3)), np.eye(3)[:, None]])
         outputs = w.importance_mean(flat, x, tau, 1, draws=z, n=4)
         slopes = outputs[1:] - outputs[0]
-        if not matches(slopes.ravel(), (slopes[0, 0] * np.eye(3)).ravel()):
+        if not matches(slopes.ravel(), (slopes[0, 0] * np.eye(3)).ravel(), within):
             return None
         factor = outputs[0] @ x / (x @ x)
-        if not matches(outputs[0], factor * x):
+        if not matches(outputs[0], factor * x, within):
             return None
         spreads.append(slopes[0, 0])
-        centres.append(snapped(float(factor)))
-    law = _of_tau(spreads)
+        centres.append(snapped(float(factor), within))
+    law = _of_tau(spreads, within)
     if law is None or law.factor == 0 or np.ptp(centres) > 0:
         return None
     return centres[0], law
 
 
-def _of_tau(values: Sequence[float]) -> Power | None:
+def _known(w: Witness) -> float:
+    """How well a coefficient of Algorithm 4 is known: no difference costs digits."""
+    return max(FITTED, READ * w.unit_roundoff)
+
+
+def _of_tau(values: Sequence[float], within: float) -> Power | None:
     """The power of tau through one value for each of `TAUS`."""
-    return fitted(np.array(values), np.ones(len(TAUS)), np.array(TAUS))
+    return fitted(np.array(values), np.ones(len(TAUS)), np.array(TAUS), within)
 
 
 def _log_weights(w: Witness, centre: float, spread: Power) -> SamplesFit | None:
     """All coefficients: the log-weights are -of_f f - of_z |z|^2/2, for each tau."""
-    x = np.array([0.83, -1.31, 0.43, 0.29, -0.57])
+    x, within = np.array([0.83, -1.31, 0.43, 0.29, -0.57]), _known(w)
     read, sums, levels = [], [], []
     for k, tau in enumerate(TAUS):
         loss = Quadratic(P.QUADRATIC_5.H, P.QUADRATIC_5.m, 0.3 + 0.2 * k)
@@ -510,41 +635,41 @@ def _log_weights(w: Witness, centre: float, spread: Power) -> SamplesFit | None:
         outputs = w.importance_mean(loss, x, tau, SAMPLES, draws=z, n=2)
         points = centre * x + spread(1.0, tau) * z
         weights = np.array(
-            [_unmixed(*pair) for pair in zip(points, outputs, strict=True)]
+            [_unmixed(*pair, within) for pair in zip(points, outputs, strict=True)]
         )
         if not weights.min() > 0:
             return None
         features = np.stack([loss(points), (z**2).sum(axis=-1) / 2])  # (2, 2, J)
-        found = _slopes(features, np.log(weights))
+        found = _slopes(features, np.log(weights), within)
         if found is None:
             return None
         read.append(found)
         sums.append(weights.sum(axis=1))
         levels.append(np.log(weights) + np.tensordot(found, features, axes=1))
-    of_f, of_z = (_of_tau(column) for column in zip(*read, strict=True))
+    of_f, of_z = (_of_tau(column, within) for column in zip(*read, strict=True))
     if of_f is None or of_z is None:
         return None
     for total, level in (("sum", None), ("none", 0.0), ("J", -np.log(SAMPLES))):
         gap = np.array(sums) - 1 if level is None else np.array(levels) - level
-        if np.abs(gap).max() <= 1e-6:
+        if np.abs(gap).max() <= 10 * within:
             return SamplesFit(centre, spread, of_f, of_z, total)
     return None
 
 
-def _unmixed(points: Array, output: Array) -> Array:
+def _unmixed(points: Array, output: Array, within: float) -> Array:
     """The weights (J,) of points (J, d) in an output; NaN if it is no sum of them."""
     weights, *_ = np.linalg.lstsq(points.T, output, rcond=None)
-    mixed = matches(points.T @ weights, output)
+    mixed = matches(points.T @ weights, output, within)
     return np.asarray(weights if mixed else np.nan * weights, dtype=np.float64)
 
 
-def _slopes(features: Array, logs: Array) -> Array | None:
+def _slopes(features: Array, logs: Array, within: float) -> Array | None:
     """Factors of two features (2, n, J) in minus the log-weights (n, J)."""
     rows = features - features.mean(axis=-1, keepdims=True)
     targets = (logs.mean(axis=-1, keepdims=True) - logs).ravel()
     flat = rows.reshape(2, -1).T
     found, *_ = np.linalg.lstsq(flat, targets, rcond=None)
-    return np.asarray(found) if matches(flat @ found, targets) else None
+    return np.asarray(found) if matches(flat @ found, targets, within) else None
 
 
 # --- whole runs -----------------------------------------------------------------------

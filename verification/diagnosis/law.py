@@ -10,6 +10,9 @@ The thresholds, fixed before anything was measured:
   is the right one.  If the true law is among them, a wrong one is named with
   probability 1/`ODDS` at most: each of the others reaches this ratio with probability
   1/(`ODDS` times their number), by Markov's inequality.
+- It is that much larger than under the right law, too, or nothing is said to be wrong:
+  of laws that a few thousand outputs do not tell from the right one some will explain
+  them better, by chance.
 - The outputs must be compatible with it: evidence against the law itself, for another
   mean, covariance, shape or dependence, stays below `ODDS`, and no classical test
   refutes it at the level 1/`ODDS` on any design: of the whitened outputs' mean and of
@@ -20,8 +23,8 @@ The thresholds, fixed before anything was measured:
   times smaller than at its best; a mistake that is such a power is named only if its
   own kappa lies there.
 
-Laws that are the same on all designs are named together; those that are the right one
-cannot be told by this route.
+Laws that are the same on all designs that a subject answers are named together; those
+that are the right one cannot be told by this route.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from verification.diagnosis.laws import (
     Samples,
     blur_of,
     counted,
+    distinct,
     laws_of,
 )
 from verification.diagnosis.result import NO_MAPPING, Diagnosis, no_mapping
@@ -126,11 +130,13 @@ def by_law(w: Witness, family: str, seed: int | None = None) -> Diagnosis | None
 
 
 def _compared(w: Witness, family: str, drawn: _Drawn) -> Diagnosis | None:
-    laws = laws_of(w, family)
+    laws = distinct(laws_of(w, family), drawn.designs)
     totals = np.array([drawn.log_likelihood(lawful.laws) for lawful in laws])
     order = np.argsort(totals)[::-1]
     best, second = laws[order[0]], laws[order[1]]
-    log_odds = float(totals[order[0]] - totals[order[1]])
+    log_odds, enough = float(np.ptp(totals[order[:2]])), np.log(ODDS * len(laws))
+    if totals.max() - totals[0] < enough:
+        best = laws[0]  # which nothing tells from the one that explains them best
     refuted = drawn.refutes(best.laws, classical=best is not laws[0])
     power = 1.0 if best is laws[0] else KNOWN_POWERS.get(best.name)
     interval = ""
@@ -148,7 +154,7 @@ def _compared(w: Witness, family: str, drawn: _Drawn) -> Diagnosis | None:
         )
     if best is laws[0]:
         return None
-    if log_odds < np.log(ODDS * len(laws)):
+    if log_odds < enough:
         return no_mapping(
             f"of {len(laws)} laws that of {best.said} explains {drawn.count} outputs "
             f"best, but only {np.exp(log_odds):.2g} times as well as that of "

@@ -8,6 +8,7 @@ Dirichlet-multinomial, which counts what a finite sample does not know.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -43,6 +44,7 @@ __all__ = [
     "Samples",
     "blur_of",
     "counted",
+    "distinct",
     "laws_of",
 ]
 
@@ -325,15 +327,30 @@ def _laws(family: str, reading: tuple[tuple[str, str], ...], dtype: str) -> Any:
         if candidate is not first and not _shows(candidate, first, family):
             continue
         laws = _laws_of(candidate, family, dtype)
-        if laws is None:
-            continue
+        if laws is not None:
+            found.append(Lawful((candidate,), laws))
+    return distinct(found, range(len(DESIGNS[family])))
+
+
+def distinct(laws: Iterable[Lawful], designs: Sequence[int]) -> list[Lawful]:
+    """Those that differ on some of these designs, the others taken together.
+
+    Parameters
+    ----------
+    laws : iterable of Lawful
+        The right one first, and so it is among those that are returned.
+    designs : sequence of int
+        The places of the designs that a subject answers.
+    """
+    found: list[Lawful] = []
+    for lawful in laws:
         for place, known in enumerate(found):
-            if all(a.same(b) for a, b in zip(known.laws, laws, strict=True)):
-                both = (*known.candidates, candidate)
+            if all(known.laws[at].same(lawful.laws[at]) for at in designs):
+                both = (*known.candidates, *lawful.candidates)
                 found[place] = Lawful(both, known.laws)
                 break
         else:
-            found.append(Lawful((candidate,), laws))
+            found.append(lawful)
     return found
 
 

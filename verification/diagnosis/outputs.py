@@ -1,4 +1,4 @@
-"""What an output is made of: rules for the weights of the states."""
+"""What people make of step sizes: whose a move has, and what an output weighs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from verification.mistakes.played import exponential
 __all__ = [
     "CHAIN_OUTPUTS",
     "DESCENT_OUTPUTS",
+    "STALE",
+    "Rule",
     "Weights",
     "of_chain",
     "of_descent",
@@ -24,6 +26,21 @@ Array = NDArray[np.float64]
 #: From the step sizes to the weights of the J states; for Algorithm 5 those of all.
 Weights = Callable[[Array], Array]
 Rule = tuple[str, Weights]
+
+#: Whose step size a move uses, of all of them.
+STALE: dict[str, Weights] = {
+    "": lambda steps: steps,
+    "the next one's step size": lambda steps: np.append(steps[1:], steps[-1]),
+    "the next one's step size, the last move that of the first": lambda steps: np.roll(
+        steps, -1
+    ),
+    "the step size of the move before": lambda steps: np.append(steps[0], steps[:-1]),
+    "the step size of the move before, the first move the last of all": lambda steps: (
+        np.roll(steps, 1)
+    ),
+    "the first step size": lambda steps: steps[0] + 0.0 * steps,
+    "the last step size": lambda steps: steps[-1] + 0.0 * steps,
+}
 
 
 def _last(steps: Array) -> Array:

@@ -54,38 +54,55 @@ class Power:
         return self.factor == 0 or self.of_step == self.of_tau == 0
 
 
-def fitted(values: Array, steps: Array, taus: Array) -> Power | None:
-    """The power law through exact numbers; None if there is none.
+def fitted(
+    values: Array, steps: Array, taus: Array, within: float = FITTED
+) -> Power | None:
+    """The power law through numbers known to `within`; None if there is none.
 
     Parameters
     ----------
     values, steps, taus : ndarray, shape (n,)
+    within : float
     """
-    if np.abs(values).max() <= FITTED:
+    if np.abs(values).max() <= within:
         return Power(0.0)
     signs = np.sign(values)
-    if np.abs(values).min() <= FITTED or np.ptp(signs):
+    if np.abs(values).min() <= within or np.ptp(signs):
         return None
     columns = np.stack([np.ones(len(values)), np.log(steps), np.log(taus)], axis=1)
     found, *_ = np.linalg.lstsq(columns, np.log(np.abs(values)), rcond=None)
-    p, q = snapped(float(found[1])), snapped(float(found[2]))
+    p, q = snapped(float(found[1]), within), snapped(float(found[2]), within)
     factors = values / (steps**p * taus**q)
-    factor = snapped(float(np.median(factors))) or float(np.median(factors))
+    middle = float(np.median(factors))
+    factor = snapped(middle, within) or middle
     law = Power(factor, p, q)
     off = np.abs(factors / factor - 1).max()
-    return law if off <= 10 * FITTED else None
+    return law if off <= 10 * within else None
 
 
-def snapped(value: float) -> float:
-    """The simple fraction that a number is, to `FITTED`; else the number itself."""
+def snapped(value: float, within: float = FITTED) -> float:
+    """The simple fraction, or the root of one, that a number is, if it is.
+
+    Parameters
+    ----------
+    value : float
+    within : float
+        How well it is known, relative to its size or to 1.  What is known to less
+        than `FITTED` and is no such number is rounded to the digits that are known.
+    """
     if not abs(value) < 1 / FITTED**2:
         return value
-    near = Fraction(value).limit_denominator(64)
-    if abs(float(near) - value) <= FITTED * max(1.0, abs(value)):
+    close = within * max(1.0, abs(value))
+    # fractions with larger denominators lie so close that one would always do
+    near = Fraction(value).limit_denominator(64 if within <= FITTED else 16)
+    if abs(float(near) - value) <= close:
         return float(near)
     square = Fraction(value * value).limit_denominator(16)  # sqrt(2), sqrt(1/2)
     root = float(np.copysign(np.sqrt(float(square)), value))
-    return root if abs(root - value) <= FITTED * max(1.0, abs(value)) else value
+    if abs(root - value) <= close:
+        return root
+    known = max(0, int(np.floor(-np.log10(2 * close))))
+    return value if within <= FITTED else round(value, known)
 
 
 def said(value: float) -> str:
@@ -155,8 +172,10 @@ def scaled(factor: float, letter: str) -> str:
     return f"{said(factor).removesuffix('.00')} {letter}"
 
 
-def matches(values: npt.ArrayLike, others: npt.ArrayLike) -> bool:
-    """Whether exact numbers are those, to `FITTED`."""
+def matches(
+    values: npt.ArrayLike, others: npt.ArrayLike, within: float = FITTED
+) -> bool:
+    """Whether numbers are those, as far as they are known."""
     one, other = np.asarray(values), np.asarray(others)
     size = max(1e-3, float(np.abs(other).max(initial=0.0)))
-    return bool(np.abs(one - other).max(initial=0.0) <= FITTED * size)
+    return bool(np.abs(one - other).max(initial=0.0) <= within * size)

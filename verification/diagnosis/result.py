@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = ["NO_MAPPING", "Diagnosis", "both", "joined", "no_mapping"]
@@ -33,6 +33,8 @@ class Diagnosis:
         The problem that the subject solves correctly, if there is one.
     log_odds : float or None
         Natural logarithm of the evidence ratio against the next best law.
+    subject : object
+        One that does what is told; None where there is none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Diagnosis:
     agreement: float | None = None
     equivalent: str = ""
     log_odds: float | None = None
+    subject: Any = field(default=None, compare=False, repr=False)
 
     @property
     def confident(self) -> bool:
@@ -82,11 +85,12 @@ def both(one: Diagnosis | None, other: Diagnosis | None) -> Diagnosis | None:
 def joined(diagnoses: list[Diagnosis]) -> Diagnosis | None:
     """Several as one, each name once; those that name something first.
 
-    Of several findings of one name the one that says most is told.  None where there
-    are none.
+    Of several findings of one name the one that says most is told, and of those
+    without a name the first.  None where there are none.
     """
-    told = sorted(dict.fromkeys(diagnoses), key=lambda found: not found.confident)
-    named = [found for found in told if found.confident] or told[:1]
+    told = list(dict.fromkeys(diagnoses))
+    named = [found for found in told if found.confident]
+    named += [found for found in told if not found.confident][:1]
     if not named:
         return None
     fullest: dict[str, Diagnosis] = {}

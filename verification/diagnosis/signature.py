@@ -31,9 +31,9 @@ from verification.diagnosis.questions import (
 )
 from verification.diagnosis.result import Diagnosis
 from verification.mistakes.played import Played
-from verification.subject import Witness
+from verification.subject import UNIT_ROUNDOFF, Witness
 
-__all__ = ["Asked", "ask", "signature"]
+__all__ = ["Asked", "agreement", "ask", "is_single", "signature"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,13 @@ def agreement(
             return None
         largest = max(largest, gap)
     return largest
+
+
+def is_single(asked: Asked, dtype: str) -> bool:
+    """Whether answers that are not right are so in single precision, undeclared."""
+    single = UNIT_ROUNDOFF["float32"] / UNIT_ROUNDOFF[dtype]
+    slack = [single * allowed for allowed in asked.slack]
+    return single > 1 and agreement(asked.answers, asked.right, slack) is not None
 
 
 def ask(w: Witness, family: str) -> Asked:
@@ -166,4 +173,4 @@ def _named(found: list[tuple[Candidate, float]]) -> Diagnosis | None:
         others = "; or ".join(candidate.sentence for candidate, _ in found[1:])
         sentence = f"{sentence}; or, which gives the same answers: {others}"
     ids = tuple(dict.fromkeys(i for candidate, _ in found for i in candidate.ids))
-    return Diagnosis(name, sentence, "signature", ids, gap)
+    return Diagnosis(name, sentence, "signature", ids, gap, subject=first.subject)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verification.diagnosis.power import FITTED, Power, in_words, multiple, said, scaled
+import numpy as np
+from numpy.typing import NDArray
+
+from verification.diagnosis.power import (
+    FITTED,
+    Power,
+    in_words,
+    multiple,
+    said,
+    scaled,
+    snapped,
+)
 
 __all__ = [
     "HALF",
@@ -19,7 +31,14 @@ __all__ = [
     "DescentFit",
     "Fit",
     "SamplesFit",
+    "moves_in_numbers",
 ]
+
+Array = NDArray[np.float64]
+
+#: Numbers that are read one by one and make one, relative.
+ALIKE = 1e-6
+VARIES = " from move to move"
 
 #: The right coefficients of Algorithm 3: drift, pull, noise.
 HALF = Power(0.5, 1.0, 0.0)
@@ -224,6 +243,55 @@ class SamplesFit(Fit):
             return ""
         f, tau = multiple(self.of_f, "f"), scaled(ratio.factor**2, "tau")
         return "" if (f, tau) == ("f", "tau") else _problem(4, f, tau)
+
+
+def moves_in_numbers(
+    family: str,
+    read: Sequence[tuple[float, Array, tuple[Array, Array, Array, Array]]],
+) -> str:
+    """Every term of some moves, beside what it should be.
+
+    Parameters
+    ----------
+    family : {"Algorithm 3", "Algorithm 5"}
+    read : sequence of (tau, steps, columns)
+        The factors of gradient, state and centre and the deviation of the noise, each
+        (moves,), for some schedules.
+    """
+    laws = {
+        "Algorithm 3": (HALF, PULL, PULL, ROOT),
+        "Algorithm 5": (SLOPE, STEP, STEP, SPREAD),
+    }[family]
+    drift, state, centre, noise = (
+        np.array([_ratios(law, r[0], r[1], r[2][k]) for r in read])
+        for k, law in enumerate(laws)
+    )
+    of_drift, of_pull, of_noise = {
+        "Algorithm 3": ("drift {} eps/2", "{} eps/(2 tau)", "noise variance {} of eps"),
+        "Algorithm 5": ("gradient {} a tau", "{} a", "samples of variance {} tau"),
+    }[family]
+    terms = [_term(of_drift, drift), _term(f"pull {of_pull}", state)]
+    if np.abs(state - centre).max() > ALIKE:
+        terms.append(_term(f"towards x_k {of_pull}", centre))
+    terms.append(_term(of_noise, noise**2))
+    if not any(VARIES in term for term in terms):
+        return ", ".join(terms)
+    tau, steps, _ = read[0]
+    at = ", ".join(f"{step:g}" for step in steps[: drift.shape[1]])
+    return f"{', '.join(terms)} (those have steps {at} at tau = {tau:g})"
+
+
+def _ratios(law: Power, tau: float, steps: Array, column: Array) -> Array:
+    """Coefficients (moves,) over what they should be."""
+    right = [law(float(step), tau) for step in steps[: len(column)]]
+    return np.asarray(column / right)
+
+
+def _term(text: str, ratios: Array) -> str:
+    """With the one number of all moves, else with those of the first schedule."""
+    if np.ptp(ratios) <= ALIKE * max(1.0, np.abs(ratios).max()):
+        return text.format(said(snapped(float(ratios.mean()))))
+    return text.format(", ".join(f"{ratio:.3g}" for ratio in ratios[0])) + VARIES
 
 
 def _problem(algorithm: int, f: str, tau: str) -> str:

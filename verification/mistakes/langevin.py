@@ -463,7 +463,8 @@ LANGEVIN = (
     mistake(
         "S34",
         "noise variance epsilon/2",
-        "the noise has variance epsilon/2, as if the 1/2 of the drift were its own",
+        "the noise has variance epsilon/2 where epsilon is right (in code with step "
+        "h = epsilon/2: sqrt(h) where sqrt(2 h) is right)",
         Langevin(kick=lambda m: np.sqrt(0.5) * m.kick),
     ),
     mistake(

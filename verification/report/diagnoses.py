@@ -21,6 +21,7 @@ __all__ = [
     "as_json",
     "pairs_as_json",
     "print_diagnosis",
+    "print_nothing",
 ]
 
 MEANING = {
@@ -30,11 +31,29 @@ MEANING = {
 }
 
 
-def print_diagnosis(terminal: Terminal, what: str, found: Diagnosis | None) -> None:
+def print_nothing(
+    terminal: Terminal, what: str, answered: int, asked: int, refused: str = ""
+) -> None:
+    """That nothing is wrong with a recording, or a subject, and what is known of it.
+
+    Parameters
+    ----------
+    terminal : Terminal
+    what : str
+    answered, asked : int
+        Questions.
+    refused : str
+        Why the first of the others was not answered.
+    """
+    why = f" (the first of the others: {refused})" if refused else ""
+    said = f"{answered} of {asked} questions answered{why}"
+    terminal.paragraph(
+        f"{what}: ", f"nothing is wrong with it as far as was asked: {said}"
+    )
+
+
+def print_diagnosis(terminal: Terminal, what: str, found: Diagnosis) -> None:
     """What one recording or one part of a subject computes."""
-    if found is None:
-        terminal.paragraph(f"{what}: ", "nothing is wrong with it as far as was asked")
-        return
     head = f"{found.name}: " if found.confident else ""
     terminal.paragraph(f"{what}: ", f"{head}{found.sentence}")
     if found.agreement is not None:

@@ -25,7 +25,7 @@ from verification.report.words import MEANING, details, gathered, in_number, sen
 from verification.runner import Report, SubjectInfo
 from verification.subject import CONVENTIONS
 
-__all__ = ["Terminal", "explain", "explain_mistake", "listing"]
+__all__ = ["Terminal", "entries", "explain", "explain_mistake", "listing"]
 
 WIDTH = 100
 COLOURS = {
@@ -239,14 +239,14 @@ def _asked(check: Check) -> str:
     return "; ".join(filter(None, (needs, choice))) or "nothing"
 
 
-def explain(check: Check) -> str:
-    """Everything a check says about itself."""
+def entries(check: Check) -> list[tuple[str, str]]:
+    """Everything a check says about itself: of what, and the text."""
     from verification.mistakes import CATALOGUE
 
     routes = [code for code in ROUTES if code in check.route]
     known = ", ".join(f"{code} = {ROUTES[code]}" for code in routes)
     cases = ", ".join(case.label for case in check.cases)
-    entries = [
+    said = [
         ("claim", check.claim),
         ("paper", check.paper),
         ("level", f"{check.level}, {LEVELS[check.level]}"),
@@ -259,11 +259,16 @@ def explain(check: Check) -> str:
     ]
     for name in check.mistakes:
         mistake = CATALOGUE[name]
-        entries.append(("catches", f"{name} {mistake.name}: {mistake.sentence}"))
+        said.append(("catches", f"{name} {mistake.name}: {mistake.sentence}"))
     if not check.mistakes:
-        entries.append(("catches", "no mistake of the catalogue"))
+        said.append(("catches", "no mistake of the catalogue"))
+    return said
+
+
+def explain(check: Check) -> str:
+    """The same as text."""
     lines = [check.id]
-    for name, text in entries:
+    for name, text in entries(check):
         first, *rest = wrap(text, WIDTH - 13) or [""]
         lines.append(f"  {name:9}  {first}")
         lines += [" " * 13 + line for line in rest]
