@@ -15,6 +15,7 @@ from refimpl.experiments import (
     accuracy,
     accuracy_plots,
     benchmark,
+    benchmark_comparison,
     benchmark_plots,
     checkpoints,
     cluster,
@@ -44,6 +45,7 @@ class ExitCode(IntEnum):
     """What the command returns to the shell."""
 
     DONE = 0
+    SLOWER = 1
     USAGE = 2
     ABSENT = 3
     INTERRUPTED = 130
@@ -79,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="refimpl",
         description="Run and measure the algorithms of the paper.",
-        epilog="exit codes: 0 done; 2 wrong arguments, files or folders; 3 an extra is "
-        "not installed; 130 interrupted",
+        epilog="exit codes: 0 done; 1 slower than `benchmark --against`; 2 wrong "
+        "arguments, files or folders; 3 an extra is not installed; 130 interrupted",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -161,10 +163,14 @@ def _common_arguments(command: argparse.ArgumentParser, folder: str, what: str) 
         metavar="FOLDER",
         help=f"for {what}; made if absent (default: {folder})",
     )
+    _force_argument(command)
+    _data_argument(command)
+
+
+def _force_argument(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--force", action="store_true", help="begin anew, whatever is in FOLDER"
     )
-    _data_argument(command)
 
 
 def _data_argument(command: argparse.ArgumentParser) -> None:
@@ -184,6 +190,9 @@ def _run(
 ) -> None:
     """All that is not finished; Ctrl-C stops after the updates under way."""
     places = [checkpoints.Place(options.out, one) for one in chosen]
+    for one in places:
+        if one.is_finished:  # and perhaps killed before this last step
+            one.tidy()
     left = [one.setting for one in places if options.force or not one.is_finished]
     if not left:
         return
@@ -289,7 +298,8 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
         "--updates",
         type=_whole("a number of updates", 1),
         metavar="N",
-        help="weight updates (default: 500), or outer steps of multilevel",
+        help="weight updates (default: 500), or outer steps of multilevel (default: "
+        f"{multilevel_reproduction.SCALED_DOWN['rounds']:,} on mnist; see --published)",
     )
     command.add_argument(
         "--jobs",
@@ -311,6 +321,8 @@ def _reproduce_arguments(command: argparse.ArgumentParser) -> None:
 def _reproduce(options: argparse.Namespace) -> None:
     if options.published and (options.name, options.data) != ("multilevel", "mnist"):
         raise _Failure("--published is of multilevel on mnist alone: leave it out")
+    if options.reading and options.name in _MULTILEVEL:
+        raise _Failure(f"--reading says nothing to {options.name}: leave it out")
     if options.name == "all":
         for name in exact_figures.FIGURES:
             _reproduce_exactly(name, options)
@@ -389,6 +401,7 @@ def _publish(
 def _reproduce_multilevel(options: argparse.Namespace) -> None:
     """The published experiment of multilevel Metropolis: table and figure."""
     _require_matplotlib()
+    options.out.mkdir(parents=True, exist_ok=True)
     chosen = multilevel_reproduction.settings(
         whole=options.published,
         data=options.data,
@@ -420,8 +433,10 @@ def _longest_first(
     if not left:
         return []
     images = data.load(options.data, options.data_dir)
+    _progress("measuring what a round costs")
     with threads.one_blas_thread():
         seconds = {one: multilevel.seconds_per_round(one, images) for one in left}
+    _progress("")
     left.sort(key=lambda one: -seconds[one])
     rounds = left[0].rounds
     price = multilevel_reproduction.predicted(
@@ -556,11 +571,25 @@ def _measure(algorithm: str, file: Path, repetitions: int, seed: int) -> None:
 
 def _benchmark_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
+        "record",
+        nargs="?",
+        type=Path,
+        metavar="NEW.jsonl",
+        help="of an earlier run, compared by --against in place of what is timed now",
+    )
+    command.add_argument(
+        "--against",
+        type=Path,
+        metavar="OLD.jsonl",
+        help="the record of an older run: say how every ratio has changed, and leave "
+        "with 1 if any is slower, beyond noise",
+    )
+    command.add_argument(
         "--rounds",
         type=_whole("a number of rounds", 1),
-        default=5,
+        default=10,
         metavar="N",
-        help="in which everything is timed in turn (default: 5)",
+        help="in which everything is timed in turn (default: 10)",
     )
     command.add_argument(
         "--activation",
@@ -582,12 +611,37 @@ def _benchmark_arguments(command: argparse.ArgumentParser) -> None:
         help="for the table, the timings and the figure; made if absent "
         "(default: benchmark)",
     )
+    _force_argument(command)
 
 
 def _benchmark(options: argparse.Namespace) -> None:
+    if options.record is not None and options.against is None:
+        raise _Failure("two records are compared: name the older one by --against")
+    if options.against is None:
+        _time(options)
+        return
+    old = benchmark.read(options.against)
+    if options.record is not None:
+        new = benchmark.read(options.record)
+    else:
+        benchmark_comparison.require_enough(old, options.rounds)
+        new = _time(options)
+    changes = benchmark_comparison.compare(old, new)
+    print(benchmark_comparison.table(changes), end="")
+    slower = sum(one.slower for one in changes)
+    if slower:
+        raise _Failure(
+            f"{slower} of {len(changes)} ratios are slower than they were",
+            ExitCode.SLOWER,
+        )
+
+
+def _time(options: argparse.Namespace) -> list[benchmark.Timing]:
+    """The benchmark itself, and its files."""
     if options.growth:
         _require_matplotlib()
     rounds, out = options.rounds, options.out
+    _require_none(out / "benchmark.jsonl", options)
     out.mkdir(parents=True, exist_ok=True)
     case = benchmark.Case(activation=options.activation)
     with _bar(rounds) as step:
@@ -610,6 +664,16 @@ def _benchmark(options: argparse.Namespace) -> None:
     drawn = benchmark_plots.draw(grown, out, ["svg"]) if grown else []
     for path in [out / "benchmark.txt", out / "benchmark.jsonl", *drawn]:
         print(path)
+    return timings
+
+
+def _require_none(record: Path, options: argparse.Namespace) -> None:
+    """What was measured is not lost unasked: it cannot be had again."""
+    if record.exists() and not options.force:
+        raise _Failure(
+            f"{record} is there already: name another folder by --out, or begin anew "
+            "with --force"
+        )
 
 
 # --- cluster --------------------------------------------------------------------------
@@ -637,10 +701,12 @@ def _cluster_arguments(command: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="for the table and what was measured; made if absent (default: cluster)",
     )
+    _force_argument(command)
 
 
 def _cluster(options: argparse.Namespace) -> None:
     out = options.out
+    _require_none(out / "cluster.json", options)
     out.mkdir(parents=True, exist_ok=True)
     with _bar(options.rounds) as step:
         found = cluster.measure(options.rounds, options.updates, step)
@@ -749,8 +815,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done; 2 wrong arguments, files or folders; 3 an extra is not installed;
-        130 interrupted.
+        0 done; 1 slower than `benchmark --against`; 2 wrong arguments, files or
+        folders; 3 an extra is not installed; 130 interrupted.
     """
     try:
         options = _parser().parse_args(argv)

@@ -251,6 +251,79 @@ def numba_has_one_place(root: Path) -> list[str]:
 
 
 @rule
+def kernels_use_their_own_file(root: Path) -> list[str]:
+    """Numba keeps what it compiled until the file of the kernel itself changes."""
+    found = []
+    for source in sources(root, "refimpl"):
+        given = {name: node for node in source.tree.body for name in _binds(node)}
+        imported = {n for n, node in given.items() if _is_import(node)} - {"np"}
+        found += [
+            f"{source.path}: {kernel.name} uses {name}, which is of another file"
+            for kernel in ast.walk(source.tree)
+            if isinstance(kernel, ast.FunctionDef)
+            and "jit" in map(ast.unparse, kernel.decorator_list)
+            for name in sorted(_reached(kernel, given) & imported)
+        ]
+    return found
+
+
+def _is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _binds(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement of a module gives a meaning."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (one.asname or _top(one.name) for one in node.names)
+    elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    else:
+        for one in ast.walk(node):
+            if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
+                yield one.id
+
+
+def _reached(kernel: ast.FunctionDef, given: dict[str, ast.stmt]) -> set[str]:
+    """What a kernel's statements name, and what that is made of, and so on."""
+    found: set[str] = set()
+    ahead: list[ast.AST] = [*kernel.body, *kernel.args.defaults]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.FunctionDef):  # another kernel: told on its own
+            continue
+        names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+        ahead += [given[name] for name in (names - found) & set(given)]
+        found |= names
+    return found
+
+
+THREADS = r"\w+_NUM_THREADS|(get|set)_num_threads|threadpool_\w+|ThreadpoolController"
+
+
+@rule
+def threads_have_one_place(root: Path) -> list[str]:
+    """Of matrix products, in a process and in those that the judge starts."""
+    return [
+        f"{source.path}, line {node.lineno}: threads"
+        for source in sources(root, "refimpl", "verification")
+        if source.module
+        not in ("refimpl.experiments.threads", "verification.false_alarms")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.expr | ast.alias | ast.keyword)
+        and (
+            re.fullmatch(THREADS, _word(node)) is not None
+            or (isinstance(node, ast.keyword) and node.arg == "parallel")
+        )
+    ]
+
+
+def _word(node: ast.AST) -> str:
+    """A name, an attribute's or an import's, or a short text."""
+    words = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name"}
+    return str(getattr(node, words.get(type(node), "value"), ""))
+
+
+@rule
 def only_experiments_plot(root: Path) -> list[str]:
     return [
         found
@@ -476,6 +549,39 @@ PLANTED = [
     (truths_stand_alone, "verification/truth/moments.py", "import numba", "numba"),
     (numba_has_one_place, "refimpl/laws.py", "from numba import njit", "numba.njit"),
     (numba_has_one_place, "verification/losses.py", "import numba as nb", "numba"),
+    (
+        kernels_use_their_own_file,
+        "refimpl/sgld.py",
+        "from refimpl.noise import around_kernel\n"
+        "@jit\ndef far_kernel(y):\n    around_kernel(y, 1.0, y, y)",
+        "sgld.py: far_kernel uses around_kernel",
+    ),
+    (
+        kernels_use_their_own_file,
+        "refimpl/sgld.py",
+        "from refimpl.noise import BLOCK\nHALF = BLOCK // 2\n"
+        "@jit\ndef far_kernel(y: Array) -> None:\n    y[HALF] = 1.0",
+        "sgld.py: far_kernel uses BLOCK",
+    ),
+    (
+        threads_have_one_place,
+        "refimpl/sgd.py",
+        "import os\nos.environ['OMP_NUM_THREADS'] = '1'",
+        "sgd.py, line",
+    ),
+    (
+        threads_have_one_place,
+        "verification/problems.py",
+        "from threadpoolctl import threadpool_limits",
+        "problems.py, line",
+    ),
+    (
+        threads_have_one_place,
+        "refimpl/experiments/straightforward.py",
+        "def late(torch):\n    torch.set_num_threads(1)",
+        "straightforward.py, line",
+    ),
+    (threads_have_one_place, "refimpl/_jit.py", "numba.njit(parallel=True)", "_jit"),
     (only_experiments_plot, "refimpl/exact.py", "import matplotlib.pyplot", "exact"),
     (
         only_experiments_plot,

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from refimpl.arrays import Array
 from refimpl.errors import InvalidParameter
 from refimpl.experiments import straightforward
+from refimpl.experiments.records import as_fields, parsed
 from refimpl.experiments.threads import one_blas_thread
 from refimpl.experiments.timing import mean_seconds
 from refimpl.importance import ImportanceSampling
@@ -100,6 +102,56 @@ class Timing:
     def to_line(self) -> str:
         """As one line of JSON, with its end of line."""
         return json.dumps(asdict(self), allow_nan=False) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "Timing":
+        """The timing that `to_line` wrote.
+
+        Raises
+        ------
+        InvalidParameter
+            If the line is none.
+        """
+        try:
+            found = cls(**as_fields(cls, parsed(line)))
+            if not all(1e-9 < one < 1e9 for one in found.seconds) or not found.seconds:
+                raise ValueError("no seconds, or none that a clock would tell")
+            if found.method not in METHODS or found.implementation not in SAYS:
+                raise ValueError("of a method or an implementation that is not known")
+        except ValueError as error:
+            raise InvalidParameter(
+                f"not a timing of this version: {line[:60]!r}"
+            ) from error
+        return found
+
+
+def read(path: Path) -> list[Timing]:
+    """The timings of a record.
+
+    Raises
+    ------
+    InvalidParameter
+        If a line is no timing, or one thing was timed twice, or more often than what
+        was timed beside it.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        found = [
+            Timing.from_line(one.decode()) for one in path.read_bytes().splitlines()
+        ]
+        rounds = {one.case: len(one.seconds) for one in found}
+        if any(len(one.seconds) != rounds[one.case] for one in found):
+            raise ValueError("not everything was timed in every round")
+        if len({replace(one, seconds=()) for one in found}) < len(found):
+            raise ValueError("something was timed twice")
+        if not found:
+            raise ValueError("it is empty")
+    except ValueError as error:  # also of what is no text
+        raise InvalidParameter(
+            f"{path} is no record of a benchmark: {error}"
+        ) from error
+    return found
 
 
 Update = Callable[[], Any]

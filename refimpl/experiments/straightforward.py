@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.arrays import Array
+from refimpl.experiments.threads import one_torch_thread
 from refimpl.interfaces import Loss
 
 Rng = np.random.Generator
@@ -79,7 +80,7 @@ class Torch:
         import torch
 
         self._torch = torch
-        torch.set_num_threads(1)
+        one_torch_thread(torch)
         self._images = torch.tensor(images, dtype=torch.float32)
         self._labels = torch.tensor(labels)
         self.x, start = [], 0

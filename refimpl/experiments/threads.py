@@ -84,6 +84,16 @@ def _keep(limits: Callable[[int], Any], begun: Event, over: Event) -> None:
 _keeper = _Keeper()
 
 
+def one_torch_thread(torch: Any) -> None:
+    """PyTorch's own count, of the whole process, which no limit of libraries reaches.
+
+    Parameters
+    ----------
+    torch : module
+    """
+    torch.set_num_threads(1)
+
+
 class OneCore(Executor):
     """An executor whose tasks compute on one core each, `one_blas_thread`.
 
