@@ -251,6 +251,11 @@ def test_a_task_computes_on_one_core() -> None:
         assert sizes() == before
 
 
+def test_a_task_in_a_process_computes_on_one_core(processes: Executor) -> None:
+    """As every training run does, wherever it is: `test_resume` looks into one."""
+    assert [processes.submit(sizes).result() for _ in range(4)] == [{1}] * 4
+
+
 def test_threads_that_leave_in_any_order_restore_what_was() -> None:
     entered, leave = [Event(), Event()], [Event(), Event()]
 

@@ -343,6 +343,7 @@ SMALL = Scope(
 )
 
 
+@pytest.mark.slow
 def test_a_survivor_is_reported_and_a_stale_reason_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from verification.errors import OracleFault, UsageError
+from verification.false_alarms import THREADS
 from verification.mechanical.mutator import Mutant, mutants, units
 from verification.mechanical.scopes import ROOT, Scope
 from verification.mechanical.survivors import Known, known
@@ -29,7 +30,7 @@ __all__ = ["LAYERS", "Campaign", "Result", "campaign", "made"]
 LAYERS = ("check", "self-check", "test", "crash")
 """Who may kill a mutant; a crash is one of the judging process, or a time limit."""
 
-ENVIRONMENT = {"CI": "1", "NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {"CI": "1", "NUMBA_DISABLE_JIT": "1", **dict.fromkeys(THREADS, "1")}
 """Examples that are the same each time, code in which a mutant can be planted, and no
 threads, which a fork would lose."""
 

@@ -15,7 +15,7 @@ from verification.runner import ExitCode
 
 __all__ = ["add_to", "perform", "wanted"]
 
-BOTH = "both"
+ALL = "all"
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +23,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mechanical",
         nargs="?",
-        const=BOTH,
-        choices=(*SCOPES, BOTH),
+        const=ALL,
+        choices=(*SCOPES, ALL),
         metavar="SCOPE",
-        help="not the catalogue but every expression of refimpl, of truth, or of both "
-        "(default: both), changed by a machine",
+        help="not the catalogue but every expression of refimpl, of multiscale, which "
+        "is its part for several levels, of truth, or of all (default: all), changed "
+        "by a machine",
     )
     parser.add_argument(
         "--only",
@@ -69,7 +70,7 @@ def perform(options: argparse.Namespace, terminal: Terminal) -> ExitCode:
     if options.ids:
         raise UsageError("mechanical mutants are chosen by --only FILE, not by ids")
     place = json_report.check_path(options.json) if options.json else None
-    scopes = list(SCOPES) if options.mechanical == BOTH else [options.mechanical]
+    scopes = list(SCOPES) if options.mechanical == ALL else [options.mechanical]
     if options.only:
         scopes = [name for name in scopes if _concerned(name, options.only)]
     told, fine = {}, True

@@ -38,10 +38,10 @@ class Judge:
     complains: Callable[[], bool]
 
 
-def checks(levels: str) -> Iterator[Judge]:
-    """Every case of the checks of these levels, on the project's own subject."""
+def checks(levels: str, family: str = "") -> Iterator[Judge]:
+    """Every case of a family's checks of these levels, on the project's own subject."""
     for check in all_checks():
-        if check.level in levels:
+        if check.level in levels and check.id.startswith(family):
             for case in check.cases:
                 one = replace(check, source=(case,))
                 yield Judge(f"{check.id} {case.label}", "check", _complaint(one))

@@ -32,6 +32,8 @@ class Scope:
     without : tuple of str
         Beginnings of the names of judges that are not asked: they start processes,
         in which no mutant is, or take longer than all others together.
+    family : str
+        What the names of its checks begin with; by default any check judges.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Scope:
     checks_first: bool
     remembered: tuple[str, ...]
     without: tuple[str, ...] = ()
+    family: str = ""
 
     def modules(self) -> dict[str, str]:
         """For each file the dotted name of its module."""
@@ -89,10 +92,11 @@ _ALL = (
             "refimpl/diagnostics.py",
         ),
         tests=(
-            *_tests("agreement", "arrays", "diagnostics", "exact", "initialisations"),
+            *_tests("agreement", "arrays", "bad_input", "diagnostics", "exact"),
+            *_tests("importance_tasks", "initialisations"),
             *_tests("kernels", "laws", "loss_contract", "loss_data", "loss_details"),
             *_tests("network", "quadrature_details", "refimpl_output_laws"),
-            *_tests("regularised", "samplers"),
+            *_tests("refusals", "regularised", "samplers"),
             *_tests("exact_details", "schedules_streams", "span", "spread", "two_step"),
             *("refimpl/losses", "refimpl/arrays.py", "refimpl/regularised.py"),
         ),
@@ -100,6 +104,22 @@ _ALL = (
         checks_first=True,
         remembered=("refimpl", "verification.adapter", "tests"),
         without=("HEAT-07", "HEAT-08", *STARTING),
+    ),
+    Scope(
+        name="multiscale",
+        files=("refimpl/multiscale",),
+        tests=(
+            *_tests("multiscale_coins", "multiscale_enumeration", "multiscale_finite"),
+            *_tests("multiscale_gaussian", "multiscale_langevin", "multiscale_risk"),
+            *_tests("multiscale_local_entropies", "multiscale_metropolis"),
+            *_tests("multiscale_spins", "bad_input", "refusals"),
+            "refimpl/multiscale",
+        ),
+        levels="DR",
+        checks_first=True,
+        remembered=("refimpl", "verification.adapter", "tests"),
+        without=("self-check",),
+        family="MS",
     ),
     Scope(
         name="truth",
@@ -113,8 +133,8 @@ _ALL = (
             "verification/truth/quadrature.py",
         ),
         tests=_tests(
-            *("truth", "truth_vectors", "output_laws"),
-            *("replay_checks", "network_checks"),
+            *("truth", "truth_details", "truth_numerics", "truth_vectors"),
+            *("output_laws", "replay_checks", "network_checks", "span_checks"),
         ),
         levels="DR",
         checks_first=False,

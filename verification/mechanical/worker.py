@@ -62,7 +62,8 @@ class _Work:
         self._kills: Counter[tuple[str, str]] = Counter()
 
     def _all_judges(self, items: list[Any]) -> Iterator[Judge]:
-        everyone = (*checks(self._scope.levels), own(), *tests(items))
+        known = checks(self._scope.levels, self._scope.family)
+        everyone = (*known, own(), *tests(items))
         yield from (
             j for j in everyone if not j.id.startswith(tuple(self._scope.without))
         )

@@ -179,7 +179,9 @@ def _horner(x: DD, first: int, step: int, terms: int) -> DD:
 class DoubleDouble:
     """The carrier of `DD` numbers."""
 
-    pi = _PI
+    @property
+    def pi(self) -> DD:
+        return _PI
 
     def number(self, value: Any) -> DD:
         return lift(value)

@@ -338,8 +338,8 @@ def _odds_length(problem: Problem, box: Landscape) -> Array:
         pieces.append((log, r @ H, np.abs(np.diag(H))))
     lengths = np.full(d, np.inf)
     for (log, score, bend), (log2, score2, bend2) in combinations(pieces, 2):
-        slope = np.abs(score - score2) + 1e-300
-        change = (np.pi / slope) ** 2 @ np.diag(bend + bend2) / 2
+        slope = np.abs(score - score2) + 1e-100  # where the odds do not change at all
+        change = (np.pi / slope) ** 2 * (bend + bend2) / 2
         near = np.abs(log - log2)[:, None] <= (
             np.log(len(pieces)) + np.minimum(change, 10) + (slope @ spacing)[:, None]
         )
