@@ -158,6 +158,74 @@ def test_the_minimum_is_global(p: Problem) -> None:
     assert reached - least <= 1e-12 * (1 + abs(least))
 
 
+@pytest.mark.parametrize("tau", [0.5, 0.001, 30.0])
+@pytest.mark.parametrize("magnitude", range(0, 17, 2))
+def test_far_out_the_search_goes_on_to_the_end(magnitude: int, tau: float) -> None:
+    """Of y^4 / 4 Newton's steps are a third of y for as long as y is too large.
+
+    The proximal point of x = tau (y^3 + 3 tau y) + y is y.  What is left of it are the
+    roundings of the gradient's four terms.  A second coordinate is there at once.
+    """
+    y = 1.37 * 10.0**magnitude
+    x = tau * (y**3 + 3 * tau * y) + y
+    info = minimisers(data.Quartic([1.0] * 2, [0.0] * 2, [0.0] * 2), [0.0, x], tau)
+    assert info.certificate == "convex"
+    np.testing.assert_allclose(info.points, [[0.0, y]], rtol=8 * EPS)
+
+
+RISING = {
+    "quartic": (data.Quartic([1.375], [5.125], [2.375]), 2.0**-6),
+    "waves": (
+        data.Trigonometric(
+            [212.0, -5.25], [[0.04375], [0.34375]], [1.0625, 4.0], 0.0, [0.0]
+        ),
+        1.75,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RISING)
+def test_a_gradient_that_rises_on_the_way_is_not_the_end(name: str) -> None:
+    """The second step is longer than sqrt(tau), or nearly, and leaves a steep slope."""
+    loss, x = RISING[name]
+    wanted = proximal.proximal_points(loss, [x], 1.0).points
+    found = minimisers(loss, [x], 1.0).points
+    np.testing.assert_allclose(found, np.array(wanted, dtype=float), rtol=64 * EPS)
+
+
+@pytest.mark.parametrize("x", [-1.0, -0.375, 0.375, 0.625, 1.125])
+def test_what_is_left_of_the_search_is_rounding(x: float) -> None:
+    """Each term of the gradient is rounded some times, and G'' divides their sum.
+
+    From -1 the first short step leaves more: the search must not end with it.
+    """
+    c4, c3, c2, tau = 1.375, 5.125, 2.375, 1.0
+    loss = data.Quartic([c4], [c3], [c2])
+    y = float(proximal.proximal_points(loss, [x], tau).points[0][0])
+    terms = [c4 * y**3, 3 * c4 * tau * y, c3 * y**2, c3 * tau, c2 * y, (y - x) / tau]
+    bend = 3 * c4 * (y**2 + tau) + 2 * c3 * y + c2 + 1 / tau
+    rounding = 4 * EPS / 2 * sum(map(abs, terms)) / bend
+    assert abs(minimisers(loss, [x], tau).points[0, 0] - y) <= rounding
+
+
+@pytest.mark.parametrize("tau", [1e-20, 0.01, 0.5, 30.0, 1e20])
+def test_a_proximal_point_at_zero_is_found_to_rounding(tau: float) -> None:
+    """Two slopes cancel there, and no step is small beside it.
+
+    x is tau times the slope of F^H at zero, a damped sine.  F^H has curvature 0.6 / tau
+    at most.
+    """
+    for height, width, phase in product(
+        (0.125, -0.25, 0.375), (0.5, 0.75, 1.25), (0.25, 0.5, 0.75, 1.0, 1.25)
+    ):
+        frequency = width / math.sqrt(tau)
+        x = -tau * height * frequency * math.exp(-(width**2) / 2) * math.sin(phase)
+        waves = Trigonometric([height], [[frequency]], [phase], 0.0, [0.0])
+        projection = ExactHeat()(law(waves, [x], tau))
+        assert projection.info.certificate == "convex"
+        assert abs(projection.x[0]) <= 16 * EPS * abs(x)
+
+
 # --- ties
 
 
