@@ -18,9 +18,13 @@ from verification.evidence.designs import affine_law
 from verification.evidence.running_error import RunningError
 from verification.truth import algebra as la
 from verification.truth import closed_forms as cf
+from verification.truth import landscape as land
 from verification.truth import moments, network, replay
 from verification.truth import output_laws as laws
+from verification.truth import quadrature as quad
 from verification.truth.carriers import MP, Carrier, Double, Rational
+from verification.truth.double_double import DD
+from verification.truth.landscape import Landscape, Problem, Unresolved
 from verification.truth.output_laws import Degenerate, Gaussian
 
 CTX, Q = MP(40), Rational()
@@ -105,6 +109,197 @@ def test_local_entropy_far_from_the_minimiser_is_no_difference() -> None:
     assert loss(x) > 1e7 * bounded.value
     gap = CTX.number(bounded.value) - cf.local_entropy(CTX, loss, x, tau)
     assert abs(gap) < 1e-14 * bounded.value
+
+
+# --- integrals against closed forms ---------------------------------------------------
+
+#: Steep, broad and high: a box of twice the loss would be too small by half.
+STEEP = data.Quadratic([[64.0, 8.0], [8.0, 32.0]], [0.25, -0.75], 1000.0)
+
+
+def flat(value: Any) -> list[Any]:
+    """The numbers of a number, list or nested list."""
+    if not isinstance(value, list):
+        return [value]
+    return [number for entry in value for number in flat(entry)]
+
+
+def assert_certified(found: quad.Certified, wanted: Any) -> None:
+    """Within its error, which is small; in the shape that the closed form has."""
+    assert flat(found.value)
+    size = max(1.0, *(abs(float(b)) for b in flat(wanted)))
+    for a, b in zip(flat(found.value), flat(wanted), strict=True):
+        assert abs(a - b) <= found.error
+    assert type(found.error) is float
+    assert 0 < found.error < 1e-24 * size
+
+
+@pytest.mark.parametrize(
+    ("loss", "tau", "rule"),
+    [(MIXTURE, TAU, "trapezoid"), *((STEEP, 4.0, rule) for rule in quad.RULES)],
+    ids=["mixture", "steep", "steep by panels"],
+)
+def test_posteriors_are_integrated(loss: Any, tau: float, rule: str) -> None:
+    entropy = cf.local_entropy(CTX, loss, X, tau)
+    assert_certified(quad.local_entropy(loss, X, tau, rule), entropy)
+    volume = CTX.log(2 * CTX.pi * CTX.number(tau))
+    assert_certified(quad.normaliser_6(loss, X, tau, rule), volume - entropy)
+    mean, covariance, slope = quad.posterior_moments(loss, X, tau, rule)
+    assert_certified(mean, cf.posterior_mean(CTX, loss, X, tau))
+    assert_certified(covariance, cf.posterior_covariance(CTX, loss, X, tau))
+    assert [len(row) for row in covariance.value] == [2, 2]
+    assert_certified(slope, cf.local_entropy_gradient(CTX, loss, X, tau))
+
+
+def test_moments_are_the_same_about_any_centre(monkeypatch: Any) -> None:
+    loss = data.Quadratic([[2.0]], [0.25], 1.5)
+    monkeypatch.setattr(quad, "_mass_centre", lambda _: np.array([0.75]))
+    mean, covariance, _ = quad.posterior_moments(loss, X[:1], TAU)
+    assert_certified(mean, cf.posterior_mean(CTX, loss, X[:1], TAU))
+    assert_certified(covariance, cf.posterior_covariance(CTX, loss, X[:1], TAU))
+
+
+@pytest.mark.parametrize("rule", quad.RULES)
+def test_heat_is_integrated(rule: str) -> None:
+    cov = ((0.5, 0.125), (0.125, 0.25))
+    jet = cf.heat_jet(CTX, QUARTIC, X, TAU)
+    assert_certified(quad.heat(QUARTIC, X, TAU, rule), jet.value)
+    assert_certified(quad.heat_gradient(QUARTIC, X, TAU, rule), jet.gradient)
+    found = quad.heat_jet(QUARTIC, X, TAU, rule)
+    for got, wanted in zip(
+        (found.value, found.gradient, found.hessian),
+        (jet.value, jet.gradient, jet.hessian),
+        strict=True,
+    ):
+        assert_certified(quad.Certified(got, 1e-25), wanted)
+    assert [len(row) for row in found.hessian] == [2, 2]
+    mean = cf.gaussian_mean(CTX, QUARTIC, X, cov)
+    assert_certified(quad.gaussian_mean(QUARTIC, X, cov, rule), mean)
+
+
+@pytest.mark.parametrize("rule", quad.RULES)
+def test_the_mean_of_an_exponential_is_integrated(rule: str) -> None:
+    cov = ((0.125, 0.03125), (0.03125, 0.25))
+    found = quad.log_mean_exp(QUADRATIC, X, cov, rule)
+    assert found is not None
+    assert_certified(found, cf.log_mean_exp(CTX, QUADRATIC, X, cov))
+    assert quad.log_mean_exp(QUADRATIC, X, ((4.0, 0.0), (0.0, 1.0)), rule) is None
+
+
+def test_a_variance_is_positive() -> None:
+    for tau in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="must be positive"):
+            quad.heat(QUARTIC, X, tau)
+
+
+def test_heat_over_arrays(monkeypatch: Any) -> None:
+    """Its nodes are 7.5 deviations and 2.5 to a length; a quadratic shows the rest."""
+    one = data.GaussianMixture([1.0], [[0.5, 1.0]], [SPREADS[0]])
+    points, V = np.array([X, (-1.0, 0.5)]), np.linalg.inv(SPREADS[0])
+    gaps = points - [0.5, 1.0]
+    form = np.einsum("ni,ij,nj->n", gaps, V, gaps) + TAU * np.trace(V)
+    wanted = (form + np.log(np.linalg.det(2 * np.pi * np.array(SPREADS[0])))) / 2
+    found = quad.heat_on_arrays(one, X, TAU)(points)
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    values = [float(cf.value(Double(), MIXTURE, y)) for y in points]
+    np.testing.assert_allclose(quad._float_mixture(MIXTURE, points), values, rtol=1e-14)
+    asked: list[np.ndarray] = []
+
+    def recorded(_: Any, y: np.ndarray) -> np.ndarray:
+        asked.append(y)
+        return np.zeros(len(y))
+
+    monkeypatch.setattr(quad, "_float_mixture", recorded)
+    quad.heat_on_arrays(MIXTURE, X, TAU)(points[:1])
+    box = land.survey(Problem(MIXTURE, 0, X, ((TAU, 0.0), (0.0, TAU))))
+    s, reach = asked[0] - np.array(X), 7.5 * np.sqrt(TAU)
+    for j, step in enumerate(box.smallest / 2.5):
+        axis = np.unique(s[:, j].round(9))
+        np.testing.assert_allclose(np.diff(axis), step, atol=2e-9)
+        assert axis[0] == pytest.approx(-reach)
+        assert reach - step < axis[-1] < reach
+    monkeypatch.setattr(quad, "BUDGET", s.size)
+    quad.heat_on_arrays(MIXTURE, X, TAU)
+    monkeypatch.setattr(quad, "BUDGET", s.size - 1)
+    with pytest.raises(Unresolved, match="for every point"):
+        quad.heat_on_arrays(MIXTURE, X, TAU)
+
+
+# --- and what is said of their errors -------------------------------------------------
+
+
+@pytest.mark.parametrize(("shift", "share"), [(160.0, 2), (-160.0, 2), (8.0, 1)])
+def test_errors_are_those_of_levels_and_of_arithmetic(shift: float, share: int) -> None:
+    """A quotient and a difference of 2 and 3, by hand to first order, in 1e-28.
+
+    The quotient moves by 2 with the level, and by 3/4 and 1/2 of what 2 and 3 move by:
+    the share of the sizes 2 and 5.  The difference moves by 4, and by both.
+    """
+    box = Landscape(np.zeros(1), np.ones(1), np.ones(1), shift)
+    integrals = [CTX.number(2), CTX.number(3)]
+    previous = [integrals[0], integrals[1] + CTX.number(4e-28)]
+    values, errors = quad._finish(
+        lambda I, _: [I[1] / I[0], I[0] - I[1]], box, integrals, previous, [2.0, 5.0]
+    )
+    assert values == [1.5, -1]
+    wanted = [2 + share * (1.5 + 2.5), 4 + share * (2 + 5)]
+    np.testing.assert_allclose(errors, 1e-28 * np.array(wanted), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("levels", "n"),
+    [
+        ([[3.9, 0.24, 0.0]], 2),  # in 1e-26, of the sizes 4, 1/4 and 0
+        ([[4.1, 0.0, 0.0], [4.1, 0.0, 0.0]], 3),
+        ([[0.0, 0.26, 0.0], [9.0, 0.26, 0.0], [9.0, 0.26, 0.0]], 4),
+        ([[5.0, 0.0, 0.0], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]], 0),
+    ],
+)
+def test_two_levels_have_to_agree(monkeypatch: Any, levels: Any, n: int) -> None:
+    rows = [
+        [
+            CTX.number(c) + CTX.number(e) / 10**26
+            for c, e in zip((4, 1, 0), row, strict=True)
+        ]
+        for row in ([0.0, 0.0, 0.0], *levels)
+    ]
+    asked: list[tuple[str, int]] = []
+
+    def axes(rule: str, _: Any, level: int) -> Any:
+        asked.append((rule, level))
+        return [(DD(np.zeros(3)), DD(np.zeros(3)))] * 2
+
+    monkeypatch.setattr(quad, "survey", lambda _: box)
+    monkeypatch.setattr(quad, "_axes", axes)
+    sizes = [4.0, 0.25, 0.0]
+    monkeypatch.setattr(
+        quad, "_integrate", lambda *_: (rows[len(asked) - 1], list(sizes))
+    )
+    box = Landscape(np.zeros(1), np.ones(1), np.ones(1))
+    given: Any = (None, "trapezoid", quad._nothing, lambda I, _: I)
+    if not n:
+        with pytest.raises(Unresolved, match="trapezoid has not settled with 9 nodes"):
+            quad._certify_all(*given)
+        assert len(asked) == 4
+        return
+    values, errors = quad._certify_all(*given)
+    assert asked == [("trapezoid", level) for level in range(n)]
+    assert values == rows[-1]
+    parts = zip(rows[-1], rows[-2], sizes, strict=True)
+    wanted = [float(abs(a - b)) + 1e-28 * size for a, b, size in parts]
+    np.testing.assert_allclose(errors, wanted, rtol=1e-9)
+
+
+def test_the_largest_of_several_errors_is_told(monkeypatch: Any) -> None:
+    values, errors = list(range(1, 8)), [1.0, 2.0, 3.0, 5.0, 4.0, 6.0, 7.0]
+    monkeypatch.setattr(quad, "_certify_all", lambda *_: (values, errors))
+    assert quad._certify(*[None] * 4) == (values, 7.0)
+    found = quad._posterior_moments.__wrapped__(MIXTURE, X, TAU, "trapezoid")
+    assert [(one.value, one.error) for one in found] == [
+        ([1, 2], 2.0),
+        ([[3, 4], [4, 5]], 5.0),
+        ([6, 7], 7.0),
+    ]
 
 
 # --- networks -------------------------------------------------------------------------

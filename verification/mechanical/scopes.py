@@ -112,7 +112,8 @@ _ALL = (
             *_tests("multiscale_coins", "multiscale_enumeration", "multiscale_finite"),
             *_tests("multiscale_gaussian", "multiscale_langevin", "multiscale_risk"),
             *_tests("multiscale_local_entropies", "multiscale_metropolis"),
-            *_tests("multiscale_spins", "bad_input", "refusals"),
+            *_tests("multiscale_spins", "multiscale_details"),
+            *_tests("bad_input", "refusals"),
             "refimpl/multiscale",
         ),
         levels="DR",
@@ -134,6 +135,7 @@ _ALL = (
         ),
         tests=_tests(
             *("truth", "truth_details", "truth_numerics", "truth_vectors"),
+            "truth_one_direction",
             *("output_laws", "replay_checks", "network_checks", "span_checks"),
         ),
         levels="DR",
