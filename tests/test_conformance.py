@@ -150,7 +150,10 @@ def test_what_fails_shows_its_evidence_and_the_seed():
     with pytest.raises(pytest.fail.Exception) as caught:
         examination(Wrong(), "EQ18-01")()
     text = str(caught.value)
-    assert text.startswith("EQ18-01, (18)")
+    first, second = text.splitlines()[:2]
+    assert re.fullmatch(r"tau\S*: error .*, tolerance .*, in .*", first)
+    assert second.startswith("EQ18-01, (18)")
+    assert "verification diagnose --subject package.module:object" in text
     assert re.search(r"measured .*\n +expected ", text)
     assert text.endswith("seed 1")
 
@@ -256,6 +259,7 @@ def test_the_conformance_tests_from_outside():
     assert "1 failed, 1 passed, 1 skipped" in done.stdout
     assert "test_conforms[EQ7-01]" in done.stdout
     assert "seed 7" in done.stdout
+    assert "verification diagnose --subject toys:Mine" in done.stdout
     assert "does not provide heat" in " ".join(done.stdout.split())
 
 
@@ -274,7 +278,11 @@ def test_a_harness_from_outside_on_two_workers():
     ("words", "said"),
     [
         (("--subject", "toys:Odd"), "verification: the subject's dtype must be"),
-        (("--command", "nowhere"), "verification: nowhere: start: the harness"),
+        pytest.param(
+            ("--command", "nowhere"),
+            "verification: nowhere: start: the harness",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_subject_that_cannot_start_is_a_usage_error(words, said):

@@ -30,7 +30,7 @@ from verification.connect.messages import (
     numbers,
     parse,
 )
-from verification.connect.process import Process, Silent
+from verification.connect.process import Ended, Process, Silent
 from verification.connect.rate import main as rate_of
 from verification.connect.rate import rates
 from verification.diagnosis import diagnose
@@ -390,6 +390,14 @@ def test_a_dead_process_is_not_outlived_by_its_children(script, status, monkeypa
     process.close(grace=0)
 
 
+def test_the_marks_below_a_line_of_a_traceback_are_no_last_words():
+    script = "import sys; sys.stderr.write('x = f(1)\\n    ~^^^\\nValueError\\n')"
+    process = Process([sys.executable, "-S", "-c", script])
+    with pytest.raises(Ended, match=re.escape("ends: x = f(1) | ValueError")):
+        process.ask(b"", 30)
+    process.close()
+
+
 def test_a_process_that_talks_without_end_fills_no_memory():
     process = Process(["sh", "-c", "while :; do echo y; echo z >&2; done"])
     assert process.ask(b"\n", 30) == b"y\n"
@@ -528,6 +536,31 @@ def test_a_harness_that_hangs_is_not_asked_for_ever(stub, mode, monkeypatch):
         assert command.scoping(1.0, 0.1, 2) > 0  # another method is
 
 
+def test_a_harness_that_dies_at_every_call_is_not_started_for_ever(stub):
+    with Command(stub("dies")) as command:
+        for _ in range(2):
+            with pytest.raises(SubjectFault, match="died, exit code 3"):
+                ask(command)
+        for _ in range(2):
+            with pytest.raises(SubjectFault, match="not asked again: 2 times in a row"):
+                ask(command)
+            assert command._process is None
+        assert command.scoping(1.0, 0.1, 2) > 0  # another method is
+
+
+def test_a_harness_that_dies_now_and_then_is_asked_again(stub, monkeypatch):
+    def die(self, question, _):
+        raise Ended("died")
+
+    with Command(stub()) as command:
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                patch.setattr(Process, "ask", die)
+                with pytest.raises(SubjectFault, match="the harness died"):
+                    ask(command)
+            assert ask(command) == 1.0
+
+
 def test_an_answer_too_many_belongs_to_the_next_call(stub):
     with Command(stub("stutters")) as command:
         assert ask(command) == 1.0
@@ -540,7 +573,7 @@ def test_an_error_is_no_reason_to_start_again(stub):
     with Command(stub("raises")) as command:
         pid = command.scoping(1.0, 0.1, 2)
         with pytest.raises(
-            SubjectFault, match="heat raised ZeroDivisionError: by zero"
+            SubjectFault, match='heat raised "ZeroDivisionError: by zero"'
         ):
             ask(command)
         assert command.scoping(1.0, 0.1, 2) == pid
@@ -1043,7 +1076,9 @@ def test_a_part_of_the_protocol_gets_levels_and_no_failure(reached):
     assert levels(wrong) == levels(report)
 
 
-@TWO_WAYS
+@pytest.mark.parametrize(
+    "way", ["in the process", pytest.param("by a pipe", marks=pytest.mark.slow)]
+)
 def test_single_precision_conforms_where_it_is_declared(reached):
     checks = find([*REPLAY, *LAW])
     right, wrong = reached("Single"), reached("WrongSingle")
@@ -1060,7 +1095,9 @@ def test_a_diagnosis_gives_single_precision_what_it_holds(reached):
     assert told["Algorithm 3"].ids == ("S03",)
 
 
-@TWO_WAYS
+@pytest.mark.parametrize(
+    "way", [pytest.param("in the process", marks=pytest.mark.slow), "by a pipe"]
+)
 def test_another_reading_conforms_where_it_is_declared(reached):
     checks = find([*REPLAY, *LAW])
     right, wrong = reached("Other"), reached("WrongOther")

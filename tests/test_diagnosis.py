@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verification import problems as P
 from verification.__main__ import main
 from verification.adapter import Refimpl
 from verification.checks import Verdict, find
@@ -28,6 +30,7 @@ from verification.diagnosis import (
 )
 from verification.diagnosis.affine import Setting, solved
 from verification.diagnosis.behaviour import behaviour
+from verification.diagnosis.candidates import Summed, right_in
 from verification.diagnosis.combined import couples, diagnosed
 from verification.diagnosis.confusion import Confusion, Told, confusion, identifiable
 from verification.diagnosis.diagnose import diagnose_failures, findings, of_family
@@ -233,13 +236,21 @@ def told(subject: object, family: str, **options: Any) -> Diagnosis:
 @pytest.mark.parametrize(
     ("name", "family"),
     [
-        *(("T05", "theory"), ("T21", "theory"), ("T17", "theory")),
-        *(("S03", "Algorithm 3"), ("S22", "Algorithm 3"), ("S26", "Algorithm 3")),
-        *(("S39", "Algorithm 3"), ("M11", "Algorithm 3"), ("X25", "Algorithm 3")),
-        *(("I07", "Algorithm 4"), ("I06", "Algorithm 4"), ("X22", "Algorithm 4")),
-        *(("H12", "Algorithm 5"), ("H21", "Algorithm 5"), ("X23", "Algorithm 5")),
-        *(("M04", "runs"), ("M15", "runs"), ("X16", "runs")),
-        *(("M07", "networks"), ("M27", "networks")),
+        *(("T05", "theory"), ("S03", "Algorithm 3"), ("S39", "Algorithm 3")),
+        *(("M11", "Algorithm 3"), ("I07", "Algorithm 4"), ("H12", "Algorithm 5")),
+        *(("M04", "runs"), ("M07", "networks")),
+        *(
+            pytest.param(name, family, marks=pytest.mark.slow)
+            for names, family in (
+                (("T17", "T21"), "theory"),
+                (("S22", "S26", "X25"), "Algorithm 3"),
+                (("I06", "X22"), "Algorithm 4"),
+                (("H21", "X23"), "Algorithm 5"),
+                (("M15", "X16"), "runs"),
+                (("M27",), "networks"),
+            )
+            for name in names
+        ),
     ],
 )
 def test_a_known_mistake_is_named_from_its_answers(name: str, family: str) -> None:
@@ -305,7 +316,7 @@ class Plain(Chain):
         (Chain(drift=2, pull=2, variance=2), "Algorithm 3", "S02+S04",
          "this is Algorithm 3 with step 2 eps"),
         (Plain(variance=0.5), "Algorithm 3", "S10+S34",
-         "noise variance 0.50 of eps, the states have equal weights"),
+         "noise variance 0.50 of eps: apart from that, Algorithm 3 for 2 f and tau/2"),
         (Plain(variance=0.81), "Algorithm 3",
          "noise variance 0.81 of eps; the states have equal weights",
          "apart from that, Algorithm 3 for 1.235 f and 0.81 tau with step 0.81 eps"),
@@ -370,6 +381,133 @@ def test_other_readings_are_tried() -> None:
     assert found.equivalent == "Algorithm 3 for 2 f and tau/2 with step eps/2"
 
 
+class Reading:
+    """A right subject that follows one reading and declares another."""
+
+    name, dtype = "reading", "float64"
+
+    def __init__(self, does: dict[str, str], declares: dict[str, str]) -> None:
+        self._plain = right_in(DEFAULTS | does)
+        self._sums = "sum" in does.values()
+        self.conventions = declares
+
+    def __getattr__(self, method: str) -> Any:
+        called = getattr(self._plain, method)
+
+        def answer(*args: Any, **given: Any) -> Any:
+            if self._sums and hasattr(args[0], "kind"):
+                args = (Summed(args[0]), *args[1:])
+            found = called(*args, **given)
+            if self._sums and method == "network_loss_and_gradient":
+                return tuple(len(args[3]) * part for part in found)
+            return found
+
+        return answer
+
+
+DEFAULTS = {key: values[0] for key, values in CONVENTIONS.items()}
+OTHERS = {key: values[1].replace("RATE", "0.3") for key, values in CONVENTIONS.items()}
+SHOWN: dict[str, tuple[tuple[str, str], ...]] = {
+    "sgld.chain": (("ALG3-R2", "Algorithm 3"),),
+    "sgld.start": (("ALG3-R2", "Algorithm 3"),),
+    "sgld.output": (("ALG3-R2", "Algorithm 3"),),
+    "minibatch": (("ALG3-R2", "Algorithm 3"),),
+    "scoping.origin": (("EQ18-01", "theory"),),
+    "robbins_monro.moves": (("ALG5-R2", "Algorithm 5"),),
+    "loss.reduction": (("ALG3-R2", "Algorithm 3"), ("NET-03", "networks")),
+    "network.relu_at_zero": (("NET-07", "networks"),),
+}
+
+
+@pytest.mark.parametrize("key", CONVENTIONS)
+def test_a_run_and_a_diagnosis_agree_on_every_reading(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # once is enough: the parts are diagnosed below
+    monkeypatch.setattr(
+        "verification.runner.diagnose_failures", lambda *_, **__: ({}, None)
+    )
+    values = DEFAULTS[key], OTHERS[key]
+    for does, declares in [*product(values, values)][1:]:
+        if key in ("sgld.start", "minibatch") and does != declares:
+            continue  # what declares them changes what is asked, and no answer
+        subject = Reading({key: does}, {key: declares})
+        checks = [check for check, _ in SHOWN[key]]
+        report = run(subject, find(checks), seed=1)
+        verdicts = {o.check.id: o.verdict for o in report.outcomes}
+        fails = [verdicts[check] is Verdict.FAIL for check in checks]
+        found = [of_family(Witness(subject), f, laws=False) for _, f in SHOWN[key]]
+        assert fails == [told_of is not None for told_of in found], (does, declares)
+        assert all(fails) is (does != declares) is any(fails)
+        assert all(told_of.confident for told_of in found if told_of is not None)
+        if does != declares and does != OTHERS["sgld.output"]:
+            names = {told_of.name for told_of in found if told_of is not None}
+            assert names & {f"{key} = {does}", f"T17 = {key} = {does}"}
+
+
+class Summing(Chain):
+    """A chain with the gradient of the sum over examples, where there are any."""
+
+    def slope(self, loss, states):
+        return Summed(loss).gradient(states[-1])
+
+
+def test_a_sum_over_examples_is_told_with_the_reading_that_makes_it_right() -> None:
+    found = told(Summing(variance=0.5), "Algorithm 3", laws=False)
+    assert found.name == "loss.reduction = sum; S34"
+    assert "summed over its examples, not averaged: declare " in found.sentence
+    declared = {"loss.reduction": "sum"}
+    right = Summing(conventions=declared)
+    assert of_family(Witness(right), "Algorithm 3", laws=False) is None
+    averaging = Chain(conventions=declared)
+    report = run(averaging, find(["ALG3-R2"]), seed=1)
+    assert report.diagnosis is not None
+    assert report.diagnosis.sentence == (
+        "it declares loss.reduction = sum, but averages over the examples"
+    )
+
+    class InRuns(Summing, Runs):
+        """Whole runs with it."""
+
+    assert "loss.reduction = sum" in told(InRuns(), "runs").sentence
+
+
+def test_a_sum_is_not_told_where_no_examples_are_answered() -> None:
+    class Clipped(Chain):
+        """It refuses finite sums that are exact, and clips the gradient of others."""
+
+        def slope(self, loss, states):
+            slope = loss.gradient(states[-1])
+            if loss.kind == "least_squares":
+                raise NotImplementedError("no least squares")
+            return 0.9 * slope if loss.kind == "network" else slope
+
+        def sgld_trace(self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1):
+            last = np.eye(len(step_sizes))
+            states = []
+            for row in last:
+                self.weights = lambda _, row=row: row
+                given = {"start": start, "draws": draws}
+                states.append(self.sgld_mean(loss, x, tau, step_sizes, **given))
+            del self.weights
+            return np.stack(states, axis=1)
+
+    assert told(Clipped(), "Algorithm 3", laws=False).name == NO_MAPPING
+
+
+def test_a_recording_of_a_sum_over_examples(tmp_path: Path) -> None:
+    loss = P.LEAST_SQUARES_2
+    x, steps, z = np.array([0.8, -1.3]), np.array([0.3, 0.2]), np.array([[[0.3, -1.2]]])
+    output = Summing().sgld_mean(loss, x, 0.6, steps, draws=z)
+    of: dict[str, Any] = {"loss": loss.to_json(), "step_sizes": steps.tolist()}
+    data = recorded(Chain()) | of | {"draws": z.tolist(), "output": output.tolist()}
+    found = diagnose_recording(read(saved(tmp_path, data)))
+    assert found is not None
+    assert "loss.reduction = sum" in found.sentence
+    data["conventions"] = {"loss.reduction": "sum"}
+    assert diagnose_recording(read(saved(tmp_path, data))) is None
+
+
 # --- the fit
 
 
@@ -381,17 +519,12 @@ def test_other_readings_are_tried() -> None:
             "drift 1.00 eps/2, pull 1.00 eps/(2 tau), noise variance 0.50 of eps: this "
             "is Algorithm 3 for 2 f and tau/2 with step eps/2",
         ),
-        (Chain(drift=2, pull=2, variance=2), "this is Algorithm 3 with step 2 eps"),
         (
             Chain(rate=0.25),
             "the output is an exponential average with weight 0.25 on the new state, "
-            "not the eps-weighted mean",
+            "not the epsilon-weighted mean (a reading: sgld.output = exponential-",
         ),
-        (Chain(rate=0.1, variance=0.81), "noise variance 0.81 of eps, the output is an "
-         "exponential average with weight 0.10"),
         (Chain(pull=0.7), "pull 0.70 eps/(2 tau)"),
-        (Chain(drift=1.3), "this is Algorithm 3 for 1.30 f"),
-        (Chain(drift=0.1), "this is Algorithm 3 for f/10"),
         (Chain(drift=0.0), "no drift, pull 1.00 eps/(2 tau), noise variance 1.00 of "
          "eps: this is Algorithm 3 for a constant loss"),
         (Chain(drift=1.3, variance=0.0), "drift 1.30 eps/2, pull 1.00 eps/(2 tau), no "
@@ -399,15 +532,150 @@ def test_other_readings_are_tried() -> None:
         (Chain(variance=1e-8), "noise variance 1e-08 of eps: this is Algorithm 3 for "
          "1e+08 f and 1e-08 tau with step 1e-08 eps"),
         (Chain(anchor=0.0), "pull 1.00 eps/(2 tau) towards zero, not x_k"),
-        (Chain(anchor=0.5, drift=0.1), "drift 0.10 eps/2, pull 1.00 eps/(2 tau) "
-         "towards x_k/2, not x_k"),
         (Chain(drift=0.1, variance=1e-8, rate=0.3), "drift 0.10 eps/2, pull 1.00 "
          "eps/(2 tau), noise variance 1e-08 of eps, the output is an exponential "
          "average with weight 0.30"),
+        *(
+            pytest.param(*more, marks=pytest.mark.slow)
+            for more in (
+                (Chain(drift=2, pull=2, variance=2), "this is Algorithm 3 with step "
+                 "2 eps"),
+                (Chain(rate=0.1, variance=0.81), "noise variance 0.81 of eps, the "
+                 "output is an exponential average with weight 0.10"),
+                (Chain(drift=1.3), "this is Algorithm 3 for 1.30 f"),
+                (Chain(drift=0.1), "this is Algorithm 3 for f/10"),
+                (Chain(anchor=0.5, drift=0.1), "drift 0.10 eps/2, pull 1.00 eps/(2 "
+                 "tau) towards x_k/2, not x_k"),
+            )
+        ),
     ],
 )  # fmt: skip
 def test_coefficients_of_a_chain(subject: Chain, sentence: str) -> None:
     assert sentence in told(subject, "Algorithm 3").sentence
+
+
+class Averaged(Chain):
+    """A chain whose exponential average begins where people let it begin."""
+
+    rate, place, skips = 0.25, "zero", True
+
+    def sgld_mean(
+        self, loss, x, tau, step_sizes, *, start=None, draws=None, n=1, seed=None
+    ):
+        first = x if start is None else start
+        rows = np.random.default_rng(seed)
+        shape = (n, len(step_sizes) - 1, len(x))
+        z = rows.standard_normal(shape) if draws is None else draws
+        y = np.tile(first, (len(z), 1))
+        mean, kept = 0.0 * y, 1 - self.rate
+        if self.place == "centre":
+            mean = mean + x
+        if not self.skips:
+            mean = kept * mean + self.rate * y
+        for j, eps in enumerate(step_sizes[:-1]):
+            slope = loss.gradient(y) + (y - x) / tau
+            y = y - eps / 2 * slope + np.sqrt(self.variance * eps) * z[:, j]
+            mean = kept * mean + self.rate * y
+        if self.place == "corrected":
+            mean = mean / (1 - kept ** (len(step_sizes) - self.skips))
+        return mean
+
+
+AVERAGE = "the output is an exponential average with rate 0.25 that begins at "
+BEGINS = {
+    "zero": "zero: its weights sum to 1 - 0.75^(J-1), not to 1",
+    "corrected": "zero and is divided by its weights' sum, 1 - 0.75^(J-1)",
+    "centre": "the centre, not at the start",
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "declared"),
+    [
+        *(("zero", "exponential-average:0.25"), ("centre", "weighted-mean")),
+        pytest.param("zero", "weighted-mean", marks=pytest.mark.slow),
+        pytest.param("corrected", "weighted-mean", marks=pytest.mark.slow),
+    ],
+)
+def test_where_an_exponential_average_begins(place: str, declared: str) -> None:
+    reading = {"sgld.output": declared}
+    found = told(Averaged(place=place, conventions=reading), "Algorithm 3", laws=False)
+    assert found.route == "fit"
+    assert found.said.startswith(AVERAGE + BEGINS[place])
+    assert found.said.count("exponential average") == 1
+    if declared == "weighted-mean":
+        hint = "(begun at the first state it is a reading: sgld.output = exponential-"
+        assert hint in found.sentence
+    else:
+        assert "; the declared one begins at the first state" in found.sentence
+
+
+def test_an_average_that_begins_elsewhere_beside_something_else() -> None:
+    half = told(Averaged(variance=0.5, rate=0.1), "Algorithm 3", laws=False)
+    assert half.name.startswith("noise variance 0.50 of eps; the output is an exp")
+    assert "rate 0.10 that begins at zero: its weights sum to 1 - 0.9^(" in half.name
+    every = told(Averaged(skips=False), "Algorithm 3", laws=False)
+    assert "its weights sum to 1 - 0.75^J, not to 1" in every.sentence
+
+    class Fixed(Averaged):
+        """It takes no start."""
+
+        def sgld_mean(self, *args, start=None, **given):
+            if start is not None:
+                raise NotImplementedError("chains start at the centre")
+            return super().sgld_mean(*args, **given)
+
+    found = told(Fixed(place="corrected"), "Algorithm 3", laws=False)
+    assert found.sentence.startswith(AVERAGE + BEGINS["corrected"])
+
+
+@pytest.mark.parametrize(
+    ("place", "stated"),
+    [
+        *(("zero", True), ("centre", True)),
+        pytest.param("corrected", True, marks=pytest.mark.slow),
+        pytest.param("zero", False, marks=pytest.mark.slow),
+    ],
+)
+def test_recordings_of_averages_that_begin_elsewhere(
+    place: str, stated: bool, tmp_path: Path
+) -> None:
+    """With their states and without."""
+    chain, data = Averaged(place=place), recorded(Chain(), start=[0.3, 0.4])
+    given = {"start": np.array(data["start"]), "draws": np.array(data["draws"])}
+    of = [np.array(data[key]) for key in ("x", "step_sizes")]
+    args = P.QUADRATIC_2, of[0], 0.6, of[1]
+    played = right_in(DEFAULTS)
+    data["loss"] = P.QUADRATIC_2.to_json()
+    data["output"] = chain.sgld_mean(*args, **given).tolist()
+    if stated:
+        data["states"] = played.sgld_trace(*args, **given).tolist()
+    found = diagnose_recording(read(saved(tmp_path, data)))
+    assert found is not None
+    says = BEGINS[place].replace("1 - 0.75^(J-1)", f"{1 - 0.75**3:.2f}")
+    assert found.said.startswith(AVERAGE + says)
+    assert "another dependence on tau" not in found.sentence
+
+
+def test_a_rate_that_is_not_the_declared_one() -> None:
+    for rate, name in ((0.1, ""), (0.25, "X01: ")):
+        reading = {"sgld.output": "exponential-average:0.75"}
+        found = told(Chain(rate=rate, conventions=reading), "Algorithm 3", laws=False)
+        assert found.said == (
+            f"{name}the output is an exponential average with weight {rate:.2f} on the "
+            "new state, where 0.75 is declared (a reading: sgld.output = "
+            f"exponential-average:{rate:g})"
+        )
+
+
+def test_the_reading_is_said_beside_a_second_mistake_as_well() -> None:
+    hint = "(a reading: sgld.output = exponential-average:0.25)"
+    found = told(Chain(rate=0.25, variance=0.5), "Algorithm 3", laws=False)
+    assert found.name == "S34+X01"
+    assert found.sentence.count(hint) == 1
+    assert found.sentence.count("the output is an exponential average") == 1
+    fitted_too = told(Chain(rate=0.25, variance=0.81), "Algorithm 3", laws=False)
+    assert hint in fitted_too.sentence
 
 
 class Mixed(Chain):
@@ -848,6 +1116,46 @@ def test_what_gave_no_answer_is_not_compared() -> None:
     assert "it gave no answer to compare: sgld_mean raised ValueError" in sentence
 
 
+class Faulty(Chain):
+    """A chain that does something at every call from the third on."""
+
+    def __init__(self, fault: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.fault, self.calls = fault, 0
+
+    def sgld_mean(self, loss, x, *args: Any, **given: Any) -> Any:
+        found = super().sgld_mean(loss, x, *args, **given)
+        self.calls += 1
+        return found if self.calls < 3 else self.fault((x, found))
+
+
+def raising(_: Any) -> Any:
+    raise RuntimeError("out of memory")
+
+
+def changing(given: Any) -> Any:
+    given[0][0] += 1.0
+    return given[1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said_of"),
+    [
+        (lambda given: np.nan * given[1], "its answer is not finite"),
+        (raising, "sgld_mean raised RuntimeError: out of memory"),
+        (lambda given: given[1].T[None], "sgld_mean returned shape ("),
+        (changing, "sgld_mean changed its argument x in place"),
+    ],
+)
+def test_what_is_the_matter_where_there_are_no_numbers(
+    fault: Callable[[Any], Any], said_of: str
+) -> None:
+    sentence = told(Faulty(fault), "Algorithm 3", laws=False).sentence
+    assert sentence.startswith(f"no mapping found: Algorithm 3: {said_of}")
+    assert ", in 3 of 5 questions; the other answers are right" in sentence
+    assert "no known mistake" not in sentence
+
+
 @pytest.mark.slow
 def test_importance_sampling_is_named_from_its_law() -> None:
     for name in ("I04", "I13", "I21"):
@@ -1203,6 +1511,14 @@ def test_the_command_on_a_subject(
     assert '"not yet: chain"' in said_of["refusing"]
     assert "docs/diagnosis.md#recordings" in said_of["refusing"]
     assert "it offers no method that a diagnosis calls" in said_of["empty"]
+
+
+def test_what_may_be_declared_is_explained(capsys: Any) -> None:
+    assert main(["explain", "X01", "S28", "loss.reduction"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(a reading: sgld.output = exponential-average:0.25)" in said
+    assert "(a reading: loss.reduction = sum, if it is meant)" in said
+    assert "loss.reduction values mean (by default), sum allows S28 the grad" in said
 
 
 class Refusing:

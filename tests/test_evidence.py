@@ -20,7 +20,7 @@ from scipy.special import betaln, gammaln
 from verification.evidence import e_values as ev
 from verification.evidence import sequential as sq
 from verification.evidence.comparison import agree
-from verification.evidence.sequential import Evidence, Plan
+from verification.evidence.sequential import Evidence, Plan, as_power_of_ten
 
 ALPHA = 1.67e-8
 RARE = 1e-8  # the false alarm probability of every simulation here
@@ -632,6 +632,14 @@ def test_evidence_shows_moments_and_path() -> None:
         {p[0] for p in evidence.path}
     )
     assert [len(part) for part in seen] == [256, 256, 512, 1024][: len(seen)]
+
+
+def test_odds_are_told_in_powers_of_ten_and_without_a_thousand_digits() -> None:
+    assert as_power_of_ten(log(1e-3)) == "10^-3.0"
+    assert as_power_of_ten(log(4e7), 0) == "10^8"
+    assert as_power_of_ten(log(1e299)) == "10^299.0"
+    assert as_power_of_ten(np.inf) == as_power_of_ten(691.0) == "more than 10^300"
+    assert as_power_of_ten(-691.0) == "less than 10^-300"
 
 
 def test_what_was_drawn_beyond_the_stop_does_not_count() -> None:

@@ -306,6 +306,18 @@ def test_calls_are_counted_and_warnings_silenced():
     assert witness.calls == {"heat": 2}
 
 
+def test_what_a_subject_prints_stays_out_of_the_report(capsys):
+    def heat(loss, x, tau):
+        sys.stdout.write("step 1, loss 0.3\n")
+        raise NotImplementedError("not today")
+
+    sys.stdout.write("before\n")
+    with pytest.raises(NotRun):
+        Witness(subject(heat=heat)).heat(toy_loss(), X, 0.5)
+    sys.stdout.write("after\n")
+    assert capsys.readouterr() == ("before\nafter\n", "step 1, loss 0.3\n")
+
+
 def test_declarations():
     plain = Witness(subject())
     assert plain.name == "Toy"
@@ -320,18 +332,24 @@ def test_declarations():
 
 
 @pytest.mark.parametrize(
-    "declared",
+    ("declared", "said"),
     [
-        {"dtype": "float16"},
-        {"conventions": 3},
-        {"conventions": {"sgld.chains": "literal"}},
-        {"conventions": {"sgld.chain": "new"}},
-        {"conventions": {"sgld.output": "exponential-average:RATE"}},
-        {"conventions": {"sgld.output": "exponential-average:2"}},
+        ({"dtype": "float16"}, "must be 'float64' or 'float32'"),
+        ({"conventions": 3}, "must be a mapping"),
+        ({"conventions": {"sgld.chains": "literal"}}, "those that exist are"),
+        ({"conventions": {"sgld.chain": "new"}}, "values are literal, new-states$"),
+        (
+            {"conventions": {"sgld.output": "exponential-average:RATE"}},
+            "with 0 < RATE <= 1$",
+        ),
+        (
+            {"conventions": {"sgld.output": "exponential-average:1.5"}},
+            "values are weighted-mean, exponential-average:RATE with 0 < RATE <= 1$",
+        ),
     ],
 )
-def test_a_declaration_that_does_not_exist_cannot_start(declared):
-    with pytest.raises(CannotStart):
+def test_a_declaration_that_does_not_exist_cannot_start(declared, said):
+    with pytest.raises(CannotStart, match=said):
         Witness(SimpleNamespace(**declared))
 
 
@@ -810,9 +828,10 @@ def test_what_is_not_offered_is_counted_and_what_differs_is_found(capsys):
     report = runner.run(subject(heat=one), entries, seed=7, on_outcome=terminal.outcome)
     terminal.footer(report)
     text = capsys.readouterr().out
-    assert "NOT-RUN       EQ2 2, HEAT 1: the methods they ask for are not" in text
-    assert "NOT-RUN       TH1 1: the methods" in text
-    assert text.index("HEAT 1") < text.index("TH1-02  ") < text.index("TH1 1:")
+    said = "NOT-RUN       2 checks of EQ2, 1 check of HEAT: the methods they ask for"
+    assert said in text
+    assert "NOT-RUN       1 check of TH1: the methods it asks for are not" in text
+    assert text.index("of HEAT") < text.index("TH1-02  ") < text.index("of TH1:")
     assert "2 of 6, first at [1, 1]: 4 where 0 is right" in text
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -27,6 +29,7 @@ from verification.report import json_report
 from verification.report.html_elements import as_text, h
 from verification.report.html_report import as_html
 from verification.report.junit_report import as_junit
+from verification.report.terminal import Terminal
 from verification.report.words import clean, headline, required
 from verification.runner import ExitCode, Report, SubjectInfo
 
@@ -125,13 +128,14 @@ REPORTS = {
         diagnoses={"TH1-01": FOUND},
         diagnosis=FOUND,
     ),
+    "one": report(FAILS, LACKS),
     "unsure": report(PASSES, UNSURE),
     "allowed": report(PASSES, UNSURE, allow_inconclusive=True),
     "nothing": report(LACKS),
     "interrupted": report(PASSES, FAILS, rest=[REST], interrupted=True),
     "untrusted": report(PASSES, rest=[REST], oracle_fault="two routes disagree"),
 }
-CODES = {"conforms": 0, "partial": 0, "fails": 1, "unsure": 6, "allowed": 0}
+CODES = {"conforms": 0, "partial": 0, "fails": 1, "one": 1, "unsure": 6, "allowed": 0}
 CODES |= {"nothing": 5, "interrupted": 2, "untrusted": 3}
 
 each_report = pytest.mark.parametrize("name", REPORTS)
@@ -217,6 +221,11 @@ def test_junit_says_what_failed_and_why_something_was_skipped():
     assert failure.get("message") == "F: error 0.25, tolerance 1e-12, in a quadratic"
     for words in ("claim of TH1-01", "1.25", "why the tolerance", "halved", "seed"):
         assert words in failure.text
+    drifts = cases["ALG4-L1"].find("failure").get("message")
+    assert drifts == (
+        "whitened outputs: more than 10^300 to 1 against the exact law after 301 "
+        "replicates; a FAIL from 10^7.8 on, in a quadratic"
+    )
     assert "F raised" in cases["TH1-02"].find("failure").get("message")
     assert "undecided" in cases["ALG5-L1"].find("failure").get("message")
     skipped = cases["HEAT-01"].find("skipped")
@@ -283,7 +292,8 @@ def test_every_check_and_reason_is_on_the_page_and_the_verdict_comes_first(name)
         ("nothing", "No verdict: nothing of what was asked can be run on mine."),
         ("interrupted", "No verdict: the run was interrupted. So far these fail"),
         ("untrusted", "Trust no verdict: two routes disagree."),
-        ("fails", "does not conform: 3 of 11 checks failed."),
+        ("one", "mine does not conform: 1 of 1 check that was run failed."),
+        ("fails", "does not conform: 3 of 10 checks that were run failed."),
     ],
 )
 def test_the_verdict_in_words(name, said):
@@ -303,14 +313,31 @@ def test_the_page_tells_what_failed():
 
 def test_the_page_tells_digits_and_evidence():
     text = page("conforms")
-    assert "12.0 digits, 11.0 required; error 0.091 of the tolerance" in text
-    assert "inequality; error 0 of the tolerance" in text
-    assert "negative control; error 0.5 of the tolerance" in text
+    assert "12.0 digits, 11.0 required; error 0.091 times the tolerance" in text
+    assert "inequality; error 0 times the tolerance" in text
+    assert "negative control; error 0.5 times the tolerance" in text
     assert text.count('class="bar"') == 1
     assert text.count('class="evidence"') == 1  # the other test has no path
-    for words in ("FAIL from 18.0", "PASS below -6.9", "Certified: mean within"):
+    for words in ("FAIL from 10^7.8", "PASS below 10^-3.0", "Certified: mean within"):
         assert words in text
+    said = "largest evidence 10^0.4 to 1, a FAIL from 10^7.8"
+    assert text.count(said) == 3  # two captions, and one figure for who cannot see it
+    assert "largest evidence more than 10^300 to 1" in page("fails")
     assert "Certified" not in page("unsure").partition("Undecided")[2]
+
+
+def test_the_terminal_says_how_many_tests_certify_the_usual():
+    def said(*tests):
+        text = io.StringIO()
+        done = outcome(LAW.check, Verdict.PASS, sequential=[(CASE, t) for t in tests])
+        Terminal(text).footer(report(done))
+        return " ".join(text.getvalue().split())
+
+    usual, other = sequential(), replace(sequential(), certified="half of it")
+    assert "Certified: mean within 0.2 sd, each at 0.001 verdict" in said(usual)
+    assert (
+        "each at 0.001, in 2 of 3 that pass; what others certify is in --json"
+    ) in said(usual, other, usual)
 
 
 def test_what_runs_off_the_figure_stays_at_its_edge():

@@ -6,45 +6,59 @@ import argparse
 import re
 import secrets
 import shlex
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from verification.checks import LEVELS, all_checks, find
-from verification.connect import connect
-from verification.connect.in_process import DEFAULT, load
-from verification.diagnosis import examine
-from verification.diagnosis.combined import couples, diagnosed
-from verification.diagnosis.confusion import confusion
-from verification.diagnosis.recorded import diagnose_recording, read
-from verification.errors import OracleFault, UsageError
-from verification.false_alarms import false_alarms
-from verification.mechanical import command as mechanical
-from verification.mistakes import (
-    CATALOGUE,
-    DETERMINISTIC,
-    entries,
-    kill_table,
-    sensitivity,
-)
-from verification.report import alarms, diagnoses, json_report, kills
-from verification.report.alarms import AlarmPrinter
-from verification.report.diagnoses import (
-    ConfusionPrinter,
-    PairPrinter,
-    print_diagnosis,
-    print_nothing,
-)
-from verification.report.html_report import as_html
-from verification.report.json_report import suite_version
-from verification.report.junit_report import as_junit
-from verification.report.kills import KillPrinter
-from verification.report.terminal import Terminal, explain, explain_mistake, listing
-from verification.report.words import MEANING
-from verification.runner import ExitCode, Report, describe, run
-from verification.vectors import command as vectors
+try:
+    from verification.checks import LEVELS, Check, all_checks, find
+    from verification.connect import connect
+    from verification.connect.in_process import DEFAULT, load
+    from verification.diagnosis import examine
+    from verification.diagnosis.combined import couples, diagnosed
+    from verification.diagnosis.confusion import confusion
+    from verification.diagnosis.recorded import diagnose_recording, read
+    from verification.errors import OracleFault, UnknownCheck, UsageError
+    from verification.false_alarms import false_alarms
+    from verification.mechanical import command as mechanical
+    from verification.mistakes import (
+        CATALOGUE,
+        DETERMINISTIC,
+        entries,
+        kill_table,
+        sensitivity,
+    )
+    from verification.report import alarms, diagnoses, json_report, kills
+    from verification.report.alarms import AlarmPrinter
+    from verification.report.diagnoses import (
+        ConfusionPrinter,
+        PairPrinter,
+        print_diagnosis,
+        print_nothing,
+    )
+    from verification.report.html_report import as_html
+    from verification.report.json_report import suite_version
+    from verification.report.junit_report import as_junit
+    from verification.report.kills import KillPrinter
+    from verification.report.terminal import (
+        Terminal,
+        explain,
+        explain_mistake,
+        explain_reading,
+        listing,
+    )
+    from verification.report.words import MEANING
+    from verification.runner import ExitCode, Report, describe, run
+    from verification.subject import CONVENTIONS
+    from verification.vectors import command as vectors
+except KeyboardInterrupt:  # before there is anything to report
+    sys.exit(2)
 
 __all__ = ["main"]
 
@@ -385,13 +399,24 @@ def _perform(options: argparse.Namespace) -> int:
 
 
 def _explained(words: list[str]) -> list[str]:
-    """What is said of mistakes, of errata of the paper, and of checks."""
+    """What is said of mistakes, of errata, of conventions, and of checks."""
     names = [word.upper() for word in words]
     said = [explain_mistake(CATALOGUE[name]) for name in names if name in CATALOGUE]
     errata = [name for name in names if ERRATUM.fullmatch(name)]
     said += [f"{name} is an erratum: see docs/errata.md" for name in errata]
-    others = [word for word in words if word.upper() not in (*CATALOGUE, *errata)]
-    return said + [explain(check) for check in (find(others) if others else ())]
+    said += [explain_reading(word) for word in words if word in CONVENTIONS]
+    known = (*CATALOGUE, *errata)
+    others = [w for w in words if w.upper() not in known and w not in CONVENTIONS]
+    return said + [explain(check) for check in _checks_among(others)]
+
+
+def _checks_among(words: list[str]) -> list[Check]:
+    """The checks of these ids, which might have been those of mistakes."""
+    try:
+        return find(words) if words else []
+    except UnknownCheck as unknown:
+        known = [*unknown.known, *CATALOGUE]
+        raise UnknownCheck(unknown.wanted, known, "check or mistake") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -410,7 +435,8 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         _tolerate(stream)
     try:
-        return _perform(_parser().parse_args(argv))
+        with _ended_by_the_second_interrupt():
+            return _perform(_parser().parse_args(argv))
     except UsageError as exc:
         return _complain(str(exc), ExitCode.USAGE)
     except OracleFault as exc:
@@ -421,6 +447,26 @@ def main(argv: list[str] | None = None) -> int:
         # exit code 1 would blame the subject for a defect of the judge
         traceback.print_exc()
         return _complain("the judge itself failed", ExitCode.ORACLE_FAULT)
+
+
+@contextmanager
+def _ended_by_the_second_interrupt() -> Iterator[None]:
+    """Let Ctrl-C be an exception only once: a subject may swallow that."""
+
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tolerate(stream: Any) -> None:

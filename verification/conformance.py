@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import io
 import secrets
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,10 @@ from typing import Any
 
 from verification.checks import Check, Outcome, Session, Verdict, find, run_check
 from verification.connect import Command, connect
+from verification.connect.in_process import DEFAULT
 from verification.errors import UsageError
 from verification.report.terminal import Terminal
+from verification.report.words import fault
 from verification.runner import describe, trusted
 from verification.subject import Witness
 
@@ -47,6 +50,8 @@ class Bench:
         Whether the stochastic checks certify smaller differences, at greater cost.
     allow_inconclusive : bool
         Whether an inconclusive check is skipped, not failed.
+    named : str
+        How `verification` is told of the subject.
     """
 
     def __init__(
@@ -56,8 +61,9 @@ class Bench:
         seed: int | None = None,
         deep: bool = False,
         allow_inconclusive: bool = False,
+        named: str = "--subject package.module:object",
     ) -> None:
-        self._given = subject
+        self._given, self.named = subject, named
         self.seed = secrets.randbits(32) if seed is None else seed
         self.deep = deep
         self.allow_inconclusive = allow_inconclusive
@@ -106,15 +112,20 @@ class Examination:
         if outcome.verdict is Verdict.INCONCLUSIVE and self.bench.allow_inconclusive:
             pytest.skip(f"inconclusive: {outcome.message}")
         if outcome.verdict is not Verdict.PASS:
-            pytest.fail(_evidence(outcome, self.bench.seed), pytrace=False)
+            pytest.fail(_evidence(outcome, self.bench), pytrace=False)
 
 
-def _evidence(outcome: Outcome, seed: int) -> str:
-    """What the terminal shows of a failure, and how to see it again."""
+def _evidence(outcome: Outcome, bench: Bench) -> str:
+    """What is wrong, what the terminal shows of it, and how to go on."""
     text = io.StringIO()
     Terminal(text).outcome(outcome)
     check = outcome.check
-    return f"{check.id}, {check.paper}: {check.claim}\n{text.getvalue()}seed {seed}"
+    return (
+        f"{fault(outcome)}\n{check.id}, {check.paper}: {check.claim}\n"
+        f"{text.getvalue()}"
+        f"what it computes instead: verification diagnose {bench.named}\n"
+        f"seed {bench.seed}"
+    )
 
 
 def parametrize_with_checks(
@@ -191,11 +202,19 @@ def begin(config: pytest.Config) -> None:
             seed=given.verification_seed,
             deep=given.verification_deep,
             allow_inconclusive=given.verification_allow_inconclusive,
+            named=_named(given.verification_subject, given.verification_command),
         )
         describe(subject)
     except UsageError as complaint:
         raise pytest.UsageError(f"verification: {complaint}") from None
     config.stash[_BENCH] = bench
+
+
+def _named(subject: str | None, command: str | None) -> str:
+    words = (
+        ["--subject", subject or DEFAULT] if command is None else ["--command", command]
+    )
+    return shlex.join(words)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

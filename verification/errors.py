@@ -83,18 +83,20 @@ class UnknownCheck(UsageError):
         What was asked for.
     known : sequence of str
         The ids that exist.
+    kind : str
+        What has such ids.
     """
 
-    def __init__(self, wanted: str, known: Sequence[str]) -> None:
-        families = {name.rsplit("-", 1)[0] for name in known}
+    def __init__(self, wanted: str, known: Sequence[str], kind: str = "check") -> None:
+        families = {name.rsplit("-", 1)[0] for name in known} - {*known}
         near = get_close_matches(wanted.upper(), [*known, *sorted(families)], n=3)
         hint = (
             f"did you mean {' or '.join(near)}?"
             if near
             else "`verification list` shows the checks there are."
         )
-        super().__init__(f"there is no check {wanted!r}; {hint}")
-        self.near = tuple(near)
+        super().__init__(f"there is no {kind} {wanted!r}; {hint}")
+        self.wanted, self.known, self.near = wanted, tuple(known), tuple(near)
 
 
 def one_line(text: str, limit: int) -> str:

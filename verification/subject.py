@@ -7,9 +7,11 @@ see a `Witness`: it calls the subject and vouches for the form of every answer.
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Protocol
@@ -416,7 +418,8 @@ class Witness:
     arguments.  Array arguments reach the subject as fresh writable float64 copies
     and must come back unchanged; answers are converted to a float or an array of
     the expected shape.  The subject's warnings and NumPy's floating-point warnings
-    are silenced during a call: the judge looks at the numbers.
+    are silenced during a call: the judge looks at the numbers.  What it prints goes to
+    standard error: standard output is the report's.
 
     Parameters
     ----------
@@ -502,7 +505,11 @@ class Witness:
         handed = Handed(getattr(Subject, name), args, kwargs, self.dtype)
         self.calls[name] += 1
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
+            with (
+                np.errstate(all="ignore"),
+                warnings.catch_warnings(),
+                redirect_stdout(sys.stderr),
+            ):
                 warnings.simplefilter("ignore")
                 result = method(*handed.args, **handed.kwargs)
         except NotImplementedError as exc:
@@ -570,10 +577,15 @@ def _declared(conventions: object) -> dict[str, str]:
         if not _admissible(str(value), CONVENTIONS[key]):
             raise CannotStart(
                 f"the subject declares {key} = {value!r}; "
-                f"the values are {', '.join(CONVENTIONS[key])}"
+                f"the values are {', '.join(map(_said, CONVENTIONS[key]))}"
             )
         complete[key] = str(value)
     return complete
+
+
+def _said(value: str) -> str:
+    """A value of a convention, with the numbers that it takes."""
+    return f"{value} with 0 < RATE <= 1" if value.endswith(":RATE") else value
 
 
 def _admissible(value: str, values: tuple[str, ...]) -> bool:

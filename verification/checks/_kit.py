@@ -25,7 +25,8 @@ ROUNDED = RunningError()
 NUMERICAL = 1e-10
 
 RUNNING = (
-    "4 B u, with B the running error bound of the formula evaluated in floating point"
+    "4 B u, u the unit roundoff, B the running error bound of the formula evaluated in "
+    "floating point"
 )
 TEN_DIGITS = (
     "ten digits of the magnitudes involved, since a subject must integrate numerically"

@@ -34,7 +34,8 @@ DIGITS = MP(50)
 CONFIRMED = 1e-40
 BY_ROUTES = "nested partition functions in 50 digits, confirmed by marginalising and "
 BY_ROUTES += "tilting"
-RECURSION = "4 B u, with B the running error bound of the recursion in logarithms"
+RECURSION = "4 B u, u the unit roundoff, B the running error bound of the recursion in "
+RECURSION += "logarithms"
 REPLAYED = "none: whole numbers; no decision is within 1/64 of a tie in the log odds"
 
 # --- numbers like random ones ---------------------------------------------------------

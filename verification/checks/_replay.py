@@ -31,7 +31,7 @@ OTHER = MP(50)
 CONFIRMED = 1e-30
 POLYNOMIAL = (*cf.QUADRATIC, "quartic")
 
-REPLAYED = "4 B u, with B the running error bound of the replay"
+REPLAYED = "4 B u, u the unit roundoff, B the running error bound of the replay"
 BY_ROUTES = "the box in exact rationals for polynomial losses, else in 40 digits, "
 BY_ROUTES += "confirmed by another algebra with grad f from differences of f"
 

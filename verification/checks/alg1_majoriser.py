@@ -62,7 +62,7 @@ def _path(w: Witness, p: Problem) -> Any:
     claim="on a quadratic x_k - m = (I + tau H)^-k (x_0 - m)",
     truth="the recursion in 40 digits",
     route="CF",
-    tolerance="4 B u, with B compounded over the updates",
+    tolerance="4 B u, u the unit roundoff, B compounded over the updates",
     mistakes=("T03", "T04"),
     needs=("minimise_local_entropy",),
     cases=P.QUADRATICS,

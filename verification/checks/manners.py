@@ -83,23 +83,31 @@ def _round(p: Problem, variance: float) -> Any:
 
 
 STEPS = squares(6, 9, 4)
+POWER = power_law(0.5, 0.75, 3)
 RECORDS = (
     ("sgld", {"step_sizes": STEPS, "start": "centre"}),
     ("importance", {"samples": 5}),
-    ("robbins_monro", {"step_sizes": power_law(0.5, 0.75, 3), "inner_samples": 2}),
+    ("robbins_monro", {"step_sizes": POWER, "inner_samples": 2}),
 )
-CHAIN = chain("mixture d=2", P.MIXTURE_2, 0.375, STEPS, n=3)
-SAMPLE = sample("quadratic d=3", P.INDEFINITE_3, 1.25, 5, n=3)
-DESCENT = descent("wells d=2", P.WELLS_2, 0.25, power_law(0.5, 0.75, 3), 2, n=3)
+# an implementation may know quadratic losses only
+CHAINS = (
+    chain("mixture d=2", P.MIXTURE_2, 0.375, STEPS, n=3),
+    chain("quadratic d=2", P.QUADRATIC_2, 0.375, STEPS, n=3),
+)
+SAMPLES = (sample("quadratic d=3", P.INDEFINITE_3, 1.25, 5, n=3),)
+DESCENTS = (
+    descent("wells d=2", P.WELLS_2, 0.25, POWER, 2, n=3),
+    descent("quadratic d=2", P.QUADRATIC_2, 0.25, POWER, 2, n=3),
+)
 
-#: Positional arguments after loss, x and tau.
+#: Problems, and the positional arguments after loss, x and tau.
 OWN = {
-    "sgld_mean": (CHAIN, ("step_sizes",)),
-    "sgld_trace": (CHAIN, ("step_sizes",)),
-    "importance_mean": (SAMPLE, ("samples",)),
-    "importance_weights": (SAMPLE, ("samples",)),
-    "robbins_monro": (DESCENT, ("step_sizes", "inner_samples")),
-    "robbins_monro_trace": (DESCENT, ("step_sizes", "inner_samples")),
+    "sgld_mean": (CHAINS, ("step_sizes",)),
+    "sgld_trace": (CHAINS, ("step_sizes",)),
+    "importance_mean": (SAMPLES, ("samples",)),
+    "importance_weights": (SAMPLES, ("samples",)),
+    "robbins_monro": (DESCENTS, ("step_sizes", "inner_samples")),
+    "robbins_monro_trace": (DESCENTS, ("step_sizes", "inner_samples")),
 }
 
 
@@ -112,14 +120,18 @@ def _runs() -> list[Problem]:
     return [
         _called(
             "train",
-            training(f"{m}, mixture d=3", P.MIXTURE_3, m, (0.75, 0.5), **arguments),
+            training(f"{m}, {label}", loss, m, (0.75, 0.5), **arguments),
+        )
+        for label, loss in (
+            ("mixture d=3", P.MIXTURE_3),
+            ("quadratic d=3", P.DIAGONAL_3),
         )
         for m, arguments in RECORDS
     ]
 
 
 RUNS = _runs()
-DRAWN = (*(_called(method, p) for method, (p, _) in OWN.items()), *RUNS)
+DRAWN = (*(_called(m, p) for m, (problems, _) in OWN.items() for p in problems), *RUNS)
 BATCHES = Problem("minibatch_indices", None, more={"asked": "minibatch_indices"})
 
 

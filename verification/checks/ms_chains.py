@@ -119,7 +119,7 @@ def _moved(p: Problem, V: Truth, slope: Truth) -> tuple[Truth, Truth]:
     "is 1/h_k + tau_k/lambda_k, and every level adds a log determinant at its lambda",
     truth="all levels summed up at once, confirmed by continued fractions, 50 digits",
     route="CF",
-    tolerance="4 B u, with B the running error bound of either form",
+    tolerance="4 B u, u the unit roundoff, B the running error bound of either form",
     mistakes=numbered("L", 1, 2, 3, 4, 6, 18, 19, 20, 21, 22, 23, 24),
     any_of=("chained_local_entropy", "chained_local_entropy_gradient"),
     cases=QUADRATICS,
@@ -471,7 +471,8 @@ def _entries(of: chains.GaussianLaw) -> list[Any]:
     truth="marginalising and tilting Gaussians, V_0 as J there; confirmed by "
     "integrating out level after level",
     route="CF",
-    tolerance="4 B u, with B the running error bound of the levels integrated out",
+    tolerance="4 B u, u the unit roundoff, B the running error bound of the levels "
+    "integrated out",
     mistakes=numbered("L", 1, 2, 3, 4, 6, 25, 26, 46),
     needs=("multiscale_gaussian",),
     cases=JOINT,

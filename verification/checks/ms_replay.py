@@ -168,7 +168,8 @@ def _positions(p: Problem, run: Replay) -> Truth:
     "all its coordinates, and no reference",
     truth="the same recursion; positions are sums of the moves that were made",
     route="ID",
-    tolerance="4 B u, with B the running error bound of the positions; " + REPLAYED,
+    tolerance="4 B u, u the unit roundoff, B the running error bound of the "
+    "positions; " + REPLAYED,
     level="R",
     mistakes=numbered("L", 27, 28, 29, 34, 37, 40, 41, 42),
     needs=("multilevel_metropolis_gaussian",),

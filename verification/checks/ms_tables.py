@@ -295,7 +295,7 @@ def _distance(p: Problem, law_: Array) -> Any:
     truth="the marginal divergences weighted with sigma; they confirm the conditional "
     "ones, weighted with lambda; whether it is infinite from the sets",
     route="MP2 ID",
-    tolerance="4 B u, with B the running error bound of either sum",
+    tolerance="4 B u, u the unit roundoff, B the running error bound of either sum",
     mistakes=numbered("L", 13, 14, 15, 16, 47),
     needs=("multiscale_objective",),
     cases=JUDGED,

@@ -25,7 +25,7 @@ from verification.connect.messages import (
     numbers,
     parse,
 )
-from verification.connect.process import Process, Silent
+from verification.connect.process import Ended, Process, Silent
 from verification.errors import CannotStart, SubjectFault, one_line
 from verification.subject import METHODS, Subject, meant
 
@@ -37,7 +37,8 @@ PROTOCOL = 1
 #: Seconds that a call may take.
 TIME_LIMIT = 60.0
 
-#: Calls of one method that may exceed the limit, before it is not called any more.
+#: Calls of one method that may exceed the limit, or in a row end the process, before
+#: it is not called any more.
 PATIENCE = 2
 
 #: Characters that are shown of what a harness says or did.
@@ -93,6 +94,7 @@ class Command:
         self._words = _split(command)
         self._limit = time_limit
         self._late: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()  # in a row
         self._count = 0
         self._process: Process | None = None
         try:
@@ -160,11 +162,12 @@ class Command:
                 return numbers(reply["result"])
         if "not-implemented" in reply:
             raise NotImplementedError(_reason(reply))
-        raise SubjectFault(f"{name} raised {_reason(reply)}")
+        raise SubjectFault(f"{name} raised {_reason(reply, quoted=True)}")
 
     def _restart(self, name: str) -> None:
         try:
-            self._spare("start")
+            for message in ("start", "echo"):
+                self._spare(message)
             with _shallow("start"):
                 _same(self._said, self._start())
         except HarnessFault as fault:
@@ -173,12 +176,13 @@ class Command:
 
     def _spare(self, asked: str) -> None:
         """Ask no more what has been left without an answer too often."""
+        why = ""
         if self._late[asked] >= PATIENCE:
-            raise _fault(
-                asked,
-                f"is not asked again: {PATIENCE} times there was no answer "
-                f"within {self._limit:g} s",
-            )
+            why = f"there was no answer within {self._limit:g} s"
+        elif self._ended[asked] >= PATIENCE:
+            why = "in a row it ended"
+        if why:
+            raise _fault(asked, f"is not asked again: {PATIENCE} times {why}")
 
     def _exchange(self, asked: str, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to a message; without one the process is given up."""
@@ -193,10 +197,12 @@ class Command:
         except HarnessFault as fault:
             self._abandon()
             self._late[asked] += isinstance(fault, Silent)
+            self._ended[asked] += isinstance(fault, Ended)
             raise _fault(asked, str(fault)) from None
         except BaseException:  # an interrupt; the answer would be the next one's
             self._abandon()
             raise
+        self._ended[asked] = 0
         return reply
 
     def _abandon(self) -> None:
@@ -253,10 +259,13 @@ def _check(reply: dict[str, Any], own: int) -> None:
         )
 
 
-def _reason(reply: dict[str, Any]) -> str:
+def _reason(reply: dict[str, Any], quoted: bool = False) -> str:
     """What a harness says instead of a result, in one line."""
     said = next(reply[kind] for kind in ANSWERS if kind in reply)
-    return one_line(str(said or ""), SHOWN) or "without a reason"
+    text = one_line(str(said or ""), SHOWN)
+    if not text:
+        return "without a reason"
+    return f'"{text}"' if quoted else text
 
 
 def _methods(said: dict[str, Any]) -> tuple[str, ...]:

@@ -21,12 +21,13 @@ from typing import IO
 
 from verification.connect.messages import HarnessFault
 
-__all__ = ["Process", "Silent"]
+__all__ = ["Ended", "Process", "Silent"]
 
 BUFFER = 2**20  # bytes
 LONGEST = 2**30  # bytes of a line
 TAIL = 5  # lines of standard error that are shown
 SHOWN = 400  # characters of them
+MARKS = b" \t\r\n~^"  # of lines that say nothing: they point at the line above
 GRACE = 2.0  # seconds that a process has to go by itself
 DYING = 1.0  # seconds for what a dying process leaves behind to arrive
 WATCH = 0.1  # seconds between two looks at whether a silent process still lives
@@ -34,6 +35,10 @@ WATCH = 0.1  # seconds between two looks at whether a silent process still lives
 
 class Silent(HarnessFault):
     """No answer came within the time limit."""
+
+
+class Ended(HarnessFault):
+    """The process ended, or will answer no more."""
 
 
 class Process:
@@ -83,16 +88,16 @@ class Process:
         ------
         Silent
             If none comes within so many seconds.
-        HarnessFault
+        Ended
             If the process dies, or closes its standard output.
         """
         if self._process.poll() is not None:
-            raise HarnessFault(self._end())
+            raise Ended(self._end())
         self._questions.put(question)
         self._turns.put(True)
         line = self._line(seconds)
         if not line.endswith(b"\n"):
-            raise HarnessFault(self._end(line))
+            raise Ended(self._end(line))
         return line
 
     def _line(self, seconds: float) -> bytes:
@@ -151,7 +156,7 @@ class Process:
     def _listen(self) -> None:
         with _pipe(self._process.stderr) as stderr:
             while line := stderr.readline(SHOWN):
-                if line.strip():
+                if line.strip(MARKS):
                     self._said.append(line)
 
     def _end(self, line: bytes = b"") -> str:

@@ -19,7 +19,13 @@ import numpy as np
 
 from verification import problems as P
 from verification.diagnosis.candidates import sentence_of, slip_of
-from verification.diagnosis.questions import FAMILIES, Question, answered, difference
+from verification.diagnosis.questions import (
+    FAMILIES,
+    Question,
+    answered,
+    ask_network,
+    difference,
+)
 from verification.diagnosis.result import NO_MAPPING, Diagnosis
 from verification.errors import NotRun, SubjectFault
 from verification.mistakes import CATALOGUE, Mistake, planted
@@ -327,8 +333,10 @@ _HEAT = Question(
 _NETWORK = Question(
     "network_loss_and_gradient",
     "relu 3-2-2",
-    lambda v: v.network_loss_and_gradient(
-        P.RELU_14.sizes, P.weights("behaviour", 14), P.RELU_14.images, P.RELU_14.labels
+    lambda v: ask_network(
+        v,
+        *(P.RELU_14.sizes, P.weights("behaviour", 14)),
+        *(P.RELU_14.images, P.RELU_14.labels),
     ),
 )
 

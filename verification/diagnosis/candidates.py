@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from itertools import combinations, product
@@ -12,9 +12,9 @@ import numpy as np
 
 from verification.diagnosis.questions import FAMILIES
 from verification.mistakes import CATALOGUE, Mistake, planted
-from verification.mistakes._training import Loop
+from verification.mistakes._training import Loop, minibatch
 from verification.mistakes.importance import Importance
-from verification.mistakes.langevin import Langevin
+from verification.mistakes.langevin import Langevin, examples
 from verification.mistakes.networks import Dense
 from verification.mistakes.played import Played
 from verification.mistakes.robbins_monro import RobbinsMonro
@@ -25,14 +25,19 @@ __all__ = [
     "KINDS",
     "PLACES",
     "READINGS",
+    "REDUCED",
     "STARTED",
     "Candidate",
     "FromCentre",
+    "Summed",
     "changed",
     "conventions",
     "extras",
     "loop_of",
+    "other_readings",
     "pairs",
+    "reading_in_words",
+    "right_in",
     "sentence_of",
     "singles",
     "slip_of",
@@ -84,6 +89,16 @@ DECLARABLE = {
 }
 
 
+def right_in(reading: Mapping[str, str]) -> Played:
+    """The right subject in a reading, for losses that are the mean of their examples.
+
+    Who declares sums is given examples whose sum is the loss (see `Witness`), so that
+    its answers are those of one who averages over the loss itself.
+    """
+    means = {**reading, "loss.reduction": "mean"}
+    return Played(conventions=means, network=_bent(reading["network.relu_at_zero"]))
+
+
 def slip_of(mistake: Mistake) -> Any:
     """The routine that makes this mistake; None where it is no slip of one."""
     owners = (getattr(fault, "__self__", None) for fault in mistake.faults.values())
@@ -96,11 +111,17 @@ def loop_of(mistake: Mistake) -> Loop | None:
     return next((part for part in arguments if isinstance(part, Loop)), None)
 
 
-def sentence_of(mistake: Mistake) -> str:
-    """What it does, and whether it may be declared."""
+def sentence_of(mistake: Mistake, declared: Mapping[str, str] | None = None) -> str:
+    """What it does, and whether it may be declared, in what is declared already."""
     if mistake.id not in DECLARABLE:
         return mistake.sentence
-    return f"{mistake.sentence} (a reading: {DECLARABLE[mistake.id]})"
+    sentence = mistake.sentence
+    output = (declared or {}).get("sgld.output", "").partition(":")[2]
+    if mistake.id == "X01" and output:
+        sentence = sentence.replace(
+            "not the epsilon-weighted mean", f"where {output} is declared"
+        )
+    return f"{sentence} (a reading: {DECLARABLE[mistake.id]})"
 
 
 def singles(right: Played, methods: tuple[str, ...]) -> list[Candidate]:
@@ -116,7 +137,7 @@ def singles(right: Played, methods: tuple[str, ...]) -> list[Candidate]:
         slip = slip_of(mistake)
         if slip is not None and set(methods) & {*FAMILIES[KINDS[type(slip)]], "train"}:
             subject = replace(right, **{PLACES[type(slip)]: slip})
-        sentence = sentence_of(mistake)
+        sentence = sentence_of(mistake, right.conventions)
         found.append(Candidate(mistake.id, (mistake.id,), sentence, subject))
     return found
 
@@ -148,7 +169,8 @@ def _combined(right: Played, couples: Iterable[tuple[Any, Any]]) -> Iterator[Can
         both = replace(right, **{PLACES[kind]: kind(**own)})
         of = getattr(both, PLACES[other])
         both = replace(both, **{PLACES[other]: replace(of, **further)})
-        sentence = f"{first.sentence}; and {second.sentence}"
+        both_said = (sentence_of(of, right.conventions) for of in (first, second))
+        sentence = "; and ".join(both_said)
         ids = (first.id, second.id)
         yield Candidate("+".join(ids), ids, sentence, both)
 
@@ -163,29 +185,52 @@ def changed(slip: Any) -> dict[str, Any]:
     }
 
 
-#: Which other readings of one value a part of the protocol may follow.
+#: Parts whose questions hold finite sums, which may be summed or averaged.
+REDUCED = ("Algorithm 3", "Algorithm 4", "Algorithm 5", "networks", "theory")
+#: Which other readings a part of the protocol may follow; see `other_readings`.
 READINGS = {
-    "Algorithm 3": ("sgld.chain",),
+    "Algorithm 3": ("sgld.chain", "sgld.output"),
     "Algorithm 5": ("robbins_monro.moves",),
     "theory": ("scoping.origin",),
     "networks": ("network.relu_at_zero",),
 }
 
 
+def reading_in_words(key: str, value: str, declared: Mapping[str, str]) -> str:
+    """That a subject follows another reading than it declares."""
+    if key == "loss.reduction" and value == "mean":
+        return "it declares loss.reduction = sum, but averages over the examples"
+    if key == "loss.reduction":
+        return (
+            "the loss is summed over its examples, not averaged: declare "
+            "loss.reduction = sum, if it is meant"
+        )
+    said = f"this is the convention {key} = {value}"
+    if declared[key] != CONVENTIONS[key][0]:
+        return f"{said}, where {declared[key]} is declared"
+    return f"{said}, which is not declared"
+
+
 def conventions(right: Played, family: str) -> list[Candidate]:
     """The right algorithms in every other reading of a family that has one value."""
     found = []
-    for key in READINGS.get(family, ()):
-        for value in CONVENTIONS[key]:
-            if value == right.conventions[key]:
-                continue
-            subject = replace(right, conventions={**right.conventions, key: value})
-            if key == "network.relu_at_zero":
-                subject = replace(subject, network=_bent(value))
-            name = f"{key} = {value}"
-            sentence = f"this is the convention {name}, which is not declared"
-            found.append(Candidate(name, (), sentence, subject))
+    for key, value in other_readings(READINGS.get(family, ()), right.conventions):
+        subject = replace(right, conventions={**right.conventions, key: value})
+        if key == "network.relu_at_zero":
+            subject = replace(subject, network=_bent(value))
+        sentence = reading_in_words(key, value, right.conventions)
+        found.append(Candidate(f"{key} = {value}", (), sentence, subject))
     return found
+
+
+def other_readings(
+    keys: Iterable[str], declared: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The values of some conventions that are not declared, but for rates."""
+    for key in keys:
+        for value in CONVENTIONS[key]:
+            if value != declared[key] and not value.endswith(":RATE"):
+                yield key, value
 
 
 def _bent(at_zero: str) -> Dense:
@@ -193,6 +238,35 @@ def _bent(at_zero: str) -> Dense:
     if at_zero == "0":
         return Dense()
     return Dense(bend=lambda at: (at.entering >= 0).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A loss that is the sum over its examples, where another is their mean.
+
+    Attributes
+    ----------
+    mean : LossData
+    """
+
+    mean: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.mean, name)
+
+    @property
+    def factor(self) -> int:
+        """N; 1 where it is no finite sum."""
+        finite = self.mean.kind in ("least_squares", "network")
+        return examples(self.mean) if finite else 1
+
+    def __call__(self, y: Any) -> Any:
+        """f, the sum."""
+        return self.factor * self.mean(y)
+
+    def gradient(self, y: Any) -> Any:
+        """Its gradient."""
+        return self.factor * self.mean.gradient(y)
 
 
 #: The methods that take a start, those of Algorithm 3 first.
@@ -254,4 +328,9 @@ def extras(right: Played) -> list[Candidate]:
         for name, (slip, said) in slips.items()
     ]
     ignored = FromCentre(right)
-    return [*known, Candidate("start ignored", (), ignored.sentence, ignored)]
+    known.append(Candidate("start ignored", (), ignored.sentence, ignored))
+    # in runs alone: elsewhere the examples are given by which the readings differ
+    summing = Loop(loss=lambda u: Summed(minibatch(u, u.k)))
+    said = reading_in_words("loss.reduction", "sum", right.conventions)
+    summed = replace(right, loop=summing)
+    return [*known, Candidate("loss.reduction = sum", (), said, summed)]

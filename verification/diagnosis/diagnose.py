@@ -13,22 +13,36 @@ one in own randomness none that gives the draws.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
 
 from verification.diagnosis.behaviour import behaviour, has_pattern
-from verification.diagnosis.candidates import READINGS
+from verification.diagnosis.candidates import (
+    READINGS,
+    REDUCED,
+    other_readings,
+    reading_in_words,
+    right_in,
+)
 from verification.diagnosis.fit import fit, in_numbers, of_start
 from verification.diagnosis.law import by_law
-from verification.diagnosis.questions import FAMILIES, families_of, silent
+from verification.diagnosis.questions import (
+    FAMILIES,
+    NOT_FINITE,
+    answered,
+    difference,
+    families_of,
+    silent,
+)
 from verification.diagnosis.result import Diagnosis, both, joined, no_mapping
 from verification.diagnosis.signature import Asked, ask, is_single, signature
 from verification.errors import in_one_line
 from verification.mistakes import CATALOGUE, planted
 from verification.mistakes.played import Played
-from verification.subject import CONVENTIONS, Witness
+from verification.subject import Witness
 
 __all__ = [
     "Examined",
@@ -41,6 +55,8 @@ __all__ = [
     "of_family",
 ]
 
+#: Where the words of a fault begin to differ from question to question.
+VARYING = re.compile(r"[\[(\d]")
 RECORDINGS = "docs/diagnosis.md#recordings"
 #: Levels whose checks look at a subject's own random numbers.
 RANDOM = ("S", "T")
@@ -188,9 +204,23 @@ def _of_replays(w: Witness, family: str, asked: Asked) -> Diagnosis | None:
         if read is not None:
             return read
     other = _in_other_readings(w, family)
-    if other is None and mute:
-        return no_mapping(f"{family}: it gave no answer to compare: {asked.answers[0]}")
+    if other is None and all(isinstance(answer, str) for answer in asked.answers):
+        said = f"it gave no answer to compare: {_faults(asked)}"
+        return no_mapping(f"{family}: {said}")
     return other
+
+
+def _faults(asked: Asked) -> str:
+    """What is the matter where there are no numbers, each fault once and how often."""
+    kinds: dict[str, list[str]] = {}
+    for answer, right in zip(asked.answers, asked.right, strict=True):
+        if isinstance(answer, str) and difference(answer, right) > 0:
+            said = "its answer is not finite" if answer == NOT_FINITE else answer
+            # shapes and places differ from question to question
+            kinds.setdefault(VARYING.split(said)[0], []).append(said)
+    total = len(asked.questions)
+    counted = (f"{of[0]}, in {len(of)} of {total} questions" for of in kinds.values())
+    return "; ".join(counted)
 
 
 def _shows_in_replays(seen: Diagnosis, family: str) -> bool:
@@ -207,17 +237,22 @@ def _of_own_randomness(name: str, family: str) -> bool:
 
 def _unexplained(w: Witness, family: str, asked: Asked) -> Diagnosis:
     """That nothing was found, what was read all the same, and what may say more."""
+    faults = _faults(asked)
+    if faults and asked.is_right_in_numbers:
+        return no_mapping(f"{family}: {faults}; the other answers are right")
     if is_single(asked, w.dtype):
         return no_mapping(
             f"{family}: its answers are right to single precision, and not to the "
             'float64 that it declares: declare dtype = "float32"'
         )
+    faults = f"{faults}; " if faults else ""
     if family not in ("Algorithm 3", "Algorithm 4", "Algorithm 5"):
         return no_mapping(
-            f"{family}: no known mistake and no other reading explains its answers"
+            f"{family}: {faults}no known mistake and no other reading explains its "
+            "answers"
         )
     said = (
-        f"{family}: no known mistake, no two of them, no other reading and no "
+        f"{family}: {faults}no known mistake, no two of them, no other reading and no "
         "coefficients explain all of its replays"
     )
     read = in_numbers(w, family)
@@ -235,31 +270,51 @@ def _unexplained(w: Witness, family: str, asked: Asked) -> Diagnosis:
 
 def _in_other_readings(w: Witness, family: str) -> Diagnosis | None:
     """The same questions in the readings that the subject does not declare."""
-    for key in READINGS.get(family, ()):
-        for value in CONVENTIONS[key]:
-            if value == w.conventions[key]:
-                continue
-            reread = copy(w)
-            reread.conventions = {**w.conventions, key: value}
-            asked = ask(reread, family)
-            reading = f"{key} = {value}"
-            said = f"this is the convention {reading}, which is not declared"
-            if asked.questions and asked.is_right:
-                return Diagnosis(reading, said, "signature", (), 0.0)
-            if all(isinstance(answer, str) for answer in asked.answers):
-                continue
-            named = signature(reread, asked, combined=False) or fit(reread, asked)
-            if named is not None:
-                name = f"{reading}; {named.name}"
-                return replace(named, name=name, sentence=f"{said}; {named.sentence}")
+    reduced = ("loss.reduction",) if family in REDUCED else ()
+    keys = (*READINGS.get(family, ()), *reduced)
+    for key, value in other_readings(keys, w.conventions):
+        reread = copy(w)
+        reread.conventions = {**w.conventions, key: value}
+        asked = ask(reread, family)
+        found = _in_reading(reread, asked)
+        if found is None or (key in reduced and _hides_examples(asked, found)):
+            continue
+        name, said = f"{key} = {value}", reading_in_words(key, value, w.conventions)
+        if found.name:
+            name, said = f"{name}; {found.name}", f"{said}; {found.sentence}"
+        return replace(found, name=name, sentence=said)
     return None
 
 
+def _in_reading(reread: Witness, asked: Asked) -> Diagnosis | None:
+    """What explains all answers in a reading, without a name where they are right."""
+    if asked.questions and asked.is_right:
+        right, gap = right_in(reread.conventions), asked.gap
+        return Diagnosis("", "", "signature", (), gap, subject=right)
+    if all(isinstance(answer, str) for answer in asked.answers):
+        return None
+    return signature(reread, asked, combined=False) or fit(reread, asked)
+
+
+def _hides_examples(asked: Asked, found: Diagnosis) -> bool:
+    """Whether no answer tells a sum over examples from their mean.
+
+    Networks are not asked of who sums: what is wrong with them would be out of sight.
+    """
+    mean, total = Witness(found.subject), Witness(found.subject)
+    total.conventions = {**mean.conventions, "loss.reduction": "sum"}
+    for q, slack in zip(asked.questions, asked.slack, strict=True):
+        pair = answered(mean, q), answered(total, q)
+        if not any(isinstance(of, str) for of in pair) and difference(*pair) > slack:
+            return False
+    return True
+
+
 def _told(named: Diagnosis, read: Diagnosis | None) -> Diagnosis:
-    """A mistake by its name, with the coefficients that were read, if any."""
-    if read is None:
+    """A mistake by its name, with the coefficients that are wrong, if any."""
+    if read is None or not read.coefficients:
         return named
-    sentence = f"{named.sentence}; read off its replays: {read.sentence}"
+    sentence = f"{named.sentence}; read off its replays: {read.coefficients}"
     return replace(named, sentence=sentence, equivalent=read.equivalent)
 
 

@@ -14,7 +14,7 @@ it is told only if it agrees there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from verification import problems as P
 from verification.diagnosis import jointly
 from verification.diagnosis import outputs as rules
 from verification.diagnosis.affine import Recursion, Setting, single, solved
-from verification.diagnosis.candidates import STARTED, FromCentre
+from verification.diagnosis.candidates import STARTED, FromCentre, right_in
 from verification.diagnosis.outputs import STALE, Weights
 from verification.diagnosis.power import (
     FITTED,
@@ -91,7 +91,8 @@ def fit(w: Witness, asked: Asked) -> Diagnosis | None:
         return None
     found, gap = read
     said_of = (found.name, found.sentence, "fit", (), gap, found.equivalent)
-    return Diagnosis(*said_of, subject=found.subject)
+    read_of = {"coefficients": found.coefficients, "subject": found.subject}
+    return Diagnosis(*said_of, **read_of)
 
 
 def read_off(w: Witness, asked: Asked) -> tuple[Found, float] | None:
@@ -118,15 +119,16 @@ class Found:
 
     Attributes
     ----------
-    name, sentence, equivalent : str
+    name, sentence, equivalent, coefficients : str
         As of a `Diagnosis`.
-    subject : Played
+    subject : object
     """
 
     name: str
     sentence: str
     subject: Any
     equivalent: str = ""
+    coefficients: str = ""
 
     def from_centre(self) -> Found:
         """The same where a start that is given is not looked at."""
@@ -134,11 +136,12 @@ class Found:
             "; ".join(filter(None, (text, FromCentre.sentence)))
             for text in (self.name, self.sentence)
         )
-        return Found(name, sentence, FromCentre(self.subject), self.equivalent)
+        subject = FromCentre(self.subject)
+        return replace(self, name=name, sentence=sentence, subject=subject)
 
 
 def _found(of: Fit, subject: Any) -> Found:
-    return Found(of.name, of.sentence, subject, of.equivalent)
+    return Found(of.name, of.sentence, subject, of.equivalent, of.coefficients)
 
 
 def _held_out(subject: Any, asked: Asked, within: float) -> float | None:
@@ -278,18 +281,46 @@ def _chains(w: Witness, read: list[_Read]) -> Iterator[Found]:
             step = moved(r.steps)[MOVES - 1]
             noise, pull = law.noise(step, r.tau), law.pull(step, r.tau)
             weights = r.found.weights(noise, pull) if r.found else np.zeros(0)
-            rows.append((r.steps, weights if literal else weights[1:]))
+            averaged = weights if literal else weights[1:]
+            rows.append((r.steps, averaged, _of_centre(r, law.anchor * pull / noise)))
         rule = rules.CHAIN_OUTPUTS[1] if traced else rules.of_chain(rows)
         if rule is not None:
             yield _chain(w, law, stale, rule)
 
 
+def _of_centre(r: _Read, pull: float) -> float:
+    """The weight of the centre in an output: what the last move's pull is too large.
+
+    Parameters
+    ----------
+    pull : float
+        Of the last move, over the deviation of its noise, as it should be.
+    """
+    return (r.found.pull[-1] - pull) * r.found.last if r.found else 0.0
+
+
+@dataclass(frozen=True)
+class _Centred(Played):
+    """A subject that counts the centre among the states."""
+
+    of_centre: Callable[[int], float] = lambda _: 0.0
+
+    def _walked(self, *given: Any) -> tuple[Array, Array, Array]:
+        output, states, last = super()._walked(*given)
+        _, x, _, steps, *_ = given
+        return output + self.of_centre(len(steps)) * np.asarray(x), states, last
+
+
 def _chain(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Found:
     """A chain with these coefficients."""
-    text, rule = output
     declared = w.conventions["sgld.output"]
+    output = rules.as_declared(output, declared)
+    text, rule, right = output.text, output.weights, right_in(w.conventions)
     steps = np.array(SCHEDULES[0][1])
-    if not w.provides("sgld_mean") or matches(
+    if output.of_centre(1):
+        parts = {part.name: getattr(right, part.name) for part in fields(right)}
+        right = _Centred(**parts, of_centre=output.of_centre)
+    elif not w.provides("sgld_mean") or matches(
         output_weights(steps, declared), rule(steps)
     ):
         text, rule = "", Langevin.weights  # what is declared
@@ -304,8 +335,10 @@ def _chain(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Found:
         steps=STALE[stale],
         weights=rule,
     )
-    of = ChainFit(law.gradient, law.pull, law.noise, law.anchor, _also(stale, text))
-    return _found(of, replace(Played(conventions=w.conventions), langevin=slip))
+    hint = output.hint if text else ""
+    powers = law.gradient, law.pull, law.noise
+    of = ChainFit(*powers, law.anchor, _also(stale, text), hint)
+    return _found(of, replace(right, langevin=slip))
 
 
 def _single_chains(w: Witness) -> Iterator[Found]:
@@ -319,7 +352,7 @@ def _single_chains(w: Witness) -> Iterator[Found]:
     if any(move is None for move in moves):
         return
     for output in rules.CHAIN_OUTPUTS[1:2] if traced else rules.CHAIN_OUTPUTS:
-        weights = [output[1](np.array(s.steps)) for s in settings]
+        weights = [output.weights(np.array(s.steps)) for s in settings]
         if not literal:
             weights = [np.append(0.0, own) for own in weights]
         read = _supposed(settings, moves, weights)
@@ -420,7 +453,7 @@ def _descents(w: Witness, read: list[_Read]) -> Iterator[Found]:
 
 def _descent(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Iterator[Found]:
     """A descent with these coefficients, if they are those of steps."""
-    text, rule = output
+    text, rule = output.text, output.weights
     if law.noise.of_step or any(
         part.factor and part.of_step != 1 for part in (law.gradient, law.pull)
     ):
@@ -437,7 +470,7 @@ def _descent(w: Witness, law: _Law, stale: str, output: rules.Rule) -> Iterator[
         output=averaged,
     )
     of = DescentFit(law.gradient, law.pull, law.noise, law.anchor, _also(stale, text))
-    yield _found(of, replace(Played(conventions=w.conventions), descent=slip))
+    yield _found(of, replace(right_in(w.conventions), descent=slip))
 
 
 def _also(stale: str, output: str) -> tuple[str, ...]:
@@ -456,7 +489,7 @@ def _single_descents(w: Witness) -> Iterator[Found]:
     if any(move is None for move in moves):
         return
     for output in rules.DESCENT_OUTPUTS:
-        weights = [output[1](np.ones(2))] * len(settings)
+        weights = [output.weights(np.ones(2))] * len(settings)
         read = []
         for r in _supposed(settings, moves, weights):
             a, p, b, c = r.columns
@@ -583,7 +616,7 @@ def _of_samples(w: Witness, asked: Asked) -> Iterator[Found]:
         ),
         weigh=_weighing(of.total),
     )
-    yield _found(of, replace(Played(conventions=w.conventions), importance=slip))
+    yield _found(of, replace(right_in(w.conventions), importance=slip))
 
 
 def _weighing(total: str) -> Any:
@@ -683,9 +716,10 @@ def _of_runs(w: Witness, asked: Asked) -> Iterator[Found]:
     step, own = right[1] - right[0], path[1] - path[0]
     rate = snapped(float(own @ step / (step @ step)))
     loop = Loop(moved=lambda x, estimate: x + rate * (estimate - x))
-    subject = replace(Played(conventions=w.conventions), loop=loop)
+    subject = replace(right_in(w.conventions), loop=loop)
     sentence = (
         f"x_{{k+1}} = x_k + {said(rate)} (estimate - x_k): gradient descent on F_tau "
         f"with learning rate eta = {scaled(rate, 'tau')}, not eta = tau"
     )
-    yield Found(f"eta = {scaled(rate, 'tau')}", sentence, subject)
+    name = f"eta = {scaled(rate, 'tau')}"
+    yield Found(name, sentence, subject, coefficients=sentence)

@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 
 from verification.diagnosis.newton import descended, simplest
 from verification.diagnosis.outputs import (
+    BEGINNINGS,
     CHAIN_OUTPUTS,
     DESCENT_OUTPUTS,
     STALE,
+    Beginning,
     Rule,
+    begun,
     smoothed,
 )
 from verification.diagnosis.power import Power
@@ -142,12 +145,15 @@ class _Model:
     stale : str
     towards : bool
         Whether the anchor is solved for.
+    beginning : Beginning or None
+        Of an exponential average that does not begin at the first state.
     """
 
     laws: Laws
     output: Rule | None
     stale: str = ""
     towards: bool = False
+    beginning: Beginning | None = None
 
     @property
     def starts(self) -> Iterator[Array]:
@@ -165,7 +171,11 @@ class _Model:
             for law, factor in zip(self.laws, theta[:3].tolist(), strict=True)
         ]
         anchor = float(theta[3]) if self.towards and theta[1] else 1.0
-        output = self.output or smoothed(float(theta[-1]), last)
+        output = self.output or (
+            begun(float(theta[-1]), self.beginning)
+            if self.beginning
+            else smoothed(float(theta[-1]), last)
+        )
         return Solved(laws[0], laws[1], laws[2], anchor, self.stale, output)
 
 
@@ -210,6 +220,11 @@ def _models(laws: Sequence[Laws], known: Sequence[Rule | None]) -> Iterator[_Mod
     """The most usual first; one thing at a time besides the output."""
     for output in known:
         yield _Model(laws[0], output)
+    if laws is CHAINS and None in known:
+        # from the centre an average begun there is one that begins at the first state
+        for beginning in BEGINNINGS:
+            if beginning.place != "centre" or not beginning.skips:
+                yield _Model(laws[0], None, beginning=beginning)
     for output in known:
         yield _Model(laws[0], output, towards=True)
     for stale in [*STALE][1:]:
@@ -245,7 +260,11 @@ def _played(model: _Model, theta: Array, asked: Sequence[Problem]) -> Array:
     if z.ndim == 4 and len(states) > steps.shape[1]:
         del states[0]  # new states alone are averaged
     weights = _weights(model, theta, asked, len(states))
-    return np.asarray(np.einsum("qtj,jqtnd->qtnd", weights, np.stack(states)))
+    outputs = np.einsum("qtj,jqtnd->qtnd", weights, np.stack(states))
+    if model.beginning is not None and model.beginning.place == "centre":
+        kept = (1 - theta[:, -1]) ** model.beginning.updates(len(states))
+        outputs = outputs + kept[:, None, None, None] * CENTRE
+    return np.asarray(outputs)
 
 
 def _weights(
@@ -254,10 +273,13 @@ def _weights(
     """The weights of the states, (Q, problems, count)."""
     if model.output is not None:
         inner = asked[0].draws.ndim == 4
-        rule = model.output[1]
+        rule = model.output.weights
         rows = [rule(np.ones(count) if inner else problem.steps) for problem in asked]
         return np.broadcast_to(np.stack(rows), (len(theta), len(asked), count))
     rate = theta[:, -1:]
+    if model.beginning is not None:
+        weights = model.beginning.weights(rate[:, 0], count)
+        return np.broadcast_to(weights[:, None], (len(theta), len(asked), count))
     weights = rate * (1 - rate) ** np.arange(count - 1.0, -1.0, -1.0)
     weights[:, 0] /= rate[:, 0]
     return np.broadcast_to(weights[:, None], (len(theta), len(asked), count))

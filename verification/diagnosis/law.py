@@ -46,6 +46,7 @@ from verification.diagnosis.laws import (
 )
 from verification.diagnosis.result import NO_MAPPING, Diagnosis, no_mapping
 from verification.errors import NotRun, SubjectFault
+from verification.evidence.sequential import as_power_of_ten
 from verification.mistakes.importance import Importance
 from verification.mistakes.played import Played
 from verification.subject import Witness
@@ -162,7 +163,7 @@ def _compared(w: Witness, family: str, drawn: _Drawn) -> Diagnosis | None:
         )
     sentence = (
         f"{best.sentence}{interval}. By the law of {drawn.count} of its own outputs, "
-        f"which is 10^{log_odds / np.log(10):.0f} times as likely as the next best of "
+        f"which is {as_power_of_ten(log_odds, 0)} times as likely as the next best of "
         f"{len(laws)} known ones, that of {second.said}"
     )
     return Diagnosis(best.name, sentence, "law", best.ids, None, "", log_odds)

@@ -23,11 +23,13 @@ from verification.subject import Witness
 
 __all__ = [
     "FAMILIES",
+    "NOT_FINITE",
     "ROUNDING",
     "THEORY",
     "Answer",
     "Question",
     "answered",
+    "ask_network",
     "difference",
     "families_of",
     "is_first_round",
@@ -387,7 +389,7 @@ def _on_networks() -> list[Question]:
         return Question(
             "network_loss_and_gradient",
             label,
-            lambda v: v.network_loss_and_gradient(*given),
+            lambda v: ask_network(v, *given),
         )
 
     def changed(label: str, place: slice, value: float) -> Question:
@@ -398,7 +400,7 @@ def _on_networks() -> list[Question]:
         return Question(
             "network_loss_and_gradient",
             label,
-            lambda v: v.network_loss_and_gradient(*given),
+            lambda v: ask_network(v, *given),
         )
 
     return [
@@ -410,6 +412,16 @@ def _on_networks() -> list[Question]:
         changed("dead units", slice(0, 8), 0.0),
         changed("logits near 900", slice(12, 14), 900.0),
     ]
+
+
+def ask_network(
+    w: Witness, sizes: Any, parameters: Any, images: Any, labels: Any
+) -> tuple[float, Array]:
+    """The mean loss and its gradient, also of a subject that declares their sum."""
+    given = (sizes, parameters, images, labels)
+    value, slope = w.network_loss_and_gradient(*given)
+    N = len(labels) if w.conventions["loss.reduction"] == "sum" else 1
+    return value / N, slope / N
 
 
 def _on_theory() -> list[Question]:

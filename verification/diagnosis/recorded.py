@@ -11,6 +11,7 @@ import json
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verification.checks._kit import flat
+from verification.diagnosis.candidates import Summed
 from verification.diagnosis.fit import HELD_OUT
 from verification.diagnosis.newton import descended, simplest
-from verification.diagnosis.outputs import CHAIN_OUTPUTS, smoothed
+from verification.diagnosis.outputs import (
+    BEGINNINGS,
+    CHAIN_OUTPUTS,
+    Rule,
+    as_declared,
+    begun,
+    smoothed,
+)
 from verification.diagnosis.power import Power, snapped
 from verification.diagnosis.questions import (
     ROUNDING,
@@ -88,6 +97,7 @@ class Recording:
         (n, J, d), or (n, J + 1, d) for Algorithm 5.
     output : ndarray or None, shape (n, d)
     conventions : mapping
+        As declared, but for the reduction of the loss, which is in `loss`.
     dtype : str
     """
 
@@ -211,6 +221,9 @@ def _with_runs(
     }[algorithm]
     inner = draws.shape[2:-1]
     _shaped("draws", draws, (n, moves, *inner, d))
+    conventions = {**reading.conventions, "loss.reduction": "mean"}
+    if conventions != reading.conventions:
+        loss = Summed(loss)
     start = _numbers(data, "start", 1) if data.get("start") is not None else None
     if start is not None:
         _shaped("start", start, (d,))
@@ -228,7 +241,7 @@ def _with_runs(
         raise BadRecording(f'"workers" is {said_of}')
     return Recording(
         algorithm, loss, x, tau, draws, steps, start, workers, states, output,
-        reading.conventions, reading.dtype,
+        conventions, reading.dtype,
     )  # fmt: skip
 
 
@@ -315,8 +328,8 @@ def diagnose_recording(r: Recording) -> Diagnosis | None:
         return None
     named = signature(w, asked)
     read_off = _fit(r)
-    if named is not None and read_off is not None:
-        sentence = f"{named.sentence}; solved for: {read_off.sentence}"
+    if named is not None and read_off is not None and read_off.coefficients:
+        sentence = f"{named.sentence}; solved for: {read_off.coefficients}"
         return replace(named, sentence=sentence, equivalent=read_off.equivalent)
     if named is not None:
         return named
@@ -379,6 +392,10 @@ ENOUGH = 2
 #: How the noise may depend on the step: as it should, as eps, not at all.
 NOISE = (Power(1.0, 0.5), Power(1.0, 1.0), Power(1.0))
 
+#: Of exponential averages whose states are not recorded; the first two where they
+#: begin elsewhere than at the first state.
+RATES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
 #: What is left of the recording's numbers with these coefficients.
 Left = Callable[[Array], Array]
 
@@ -413,7 +430,10 @@ def _told(r: Recording, of: Fit, left: float) -> Diagnosis | None:
     if not of.sentence:
         return None
     note = f" (at tau = {r.tau:g}: another dependence on tau may be behind a factor)"
-    return Diagnosis(of.name, of.sentence + note, "fit", (), left, of.equivalent)
+    read_of = of.coefficients + note if of.coefficients else ""
+    sentence = of.sentence + (note if read_of else "")
+    said_of = (of.name, sentence, "fit", (), left, of.equivalent)
+    return Diagnosis(*said_of, coefficients=read_of)
 
 
 # --- Algorithm 3 ----------------------------------------------------------------------
@@ -424,25 +444,28 @@ def _told(r: Recording, of: Fit, left: float) -> Diagnosis | None:
 def _fit_chain(r: Recording) -> Diagnosis | None:
     recorded = r.states is not None
     outputs = list(_rules(r))[: 1 if recorded else None]
-    for count, noise, (text, rule) in product((3, 4), NOISE, outputs):
+    for count, noise, rule in product((3, 4), NOISE, outputs):
+        if rule.beginning is not None and (count, noise) != (3, NOISE[0]):
+            continue  # one unusual thing at a time
 
-        def left(theta: Array, noise: Power = noise, rule: Any = rule) -> Array:
+        def left(theta: Array, noise: Power = noise, rule: Rule = rule) -> Array:
             with_anchor = np.append(theta, np.ones(4 - len(theta)))
             if recorded:
                 return _moves(r, with_anchor, noise)
             return _outputs(r, with_anchor, noise, rule)
 
         found = _solve(r, left, count)
-        of_output = text
+        output: Rule | None = rule
         if recorded and found is not None:
-            of_output = _averaged(r, np.asarray(r.states))
-        if found is not None and of_output is not None:
-            return _told_of_chain(r, *found, noise, of_output)
+            output = _averaged(r, np.asarray(r.states))
+        if found is not None and output is not None:
+            said = as_declared(output, r.conventions["sgld.output"])
+            return _told_of_chain(r, *found, noise, said)
     return None
 
 
 def _told_of_chain(
-    r: Recording, theta: Array, left: float, noise: Power, of_output: str
+    r: Recording, theta: Array, left: float, noise: Power, output: Rule
 ) -> Diagnosis | None:
     drift, pull, kick, *anchor = (float(value) for value in theta)
     of = ChainFit(
@@ -450,7 +473,8 @@ def _told_of_chain(
         Power(pull / 2, 1.0, -1.0) if pull else Power(0.0),
         replace(noise, factor=kick) if kick else Power(0.0),
         anchor[0] if anchor and pull else 1.0,
-        (of_output,) if of_output else (),
+        (output.text,) if output.text else (),
+        output.hint,
     )
     return _told(r, of, left)
 
@@ -475,48 +499,72 @@ def _moves(r: Recording, theta: Array, noise: Power) -> Array:
     return np.asarray((new - old + steps / 2 * drift - kick).ravel())
 
 
-def _rules(r: Recording) -> Iterator[tuple[str, Any]]:
+def _rules(r: Recording) -> Iterator[Rule]:
     """Ways to make an output of the states, the declared one first."""
     known = list(CHAIN_OUTPUTS)
     declared = r.conventions["sgld.output"]
     if declared != "weighted-mean":
-        known[0] = ("the output is the eps-weighted mean", Langevin.weights)
-        known.insert(0, ("", exponential(float(declared.partition(":")[2]))))
+        known[0] = Rule("the output is the eps-weighted mean", Langevin.weights)
+        rate = float(declared.partition(":")[2])
+        known.insert(0, Rule("", exponential(rate)))
     yield from known
-    for rate in (0.1, 0.25, 0.5, 0.75, 0.9):
-        yield smoothed(rate)
+    for average in _averages(r):
+        yield from map(average, RATES if average is smoothed else RATES[:2])
 
 
-def _averaged(r: Recording, states: Array) -> str | None:
-    """How the output is made of the recorded states, "" if rightly or not recorded."""
+def _averages(r: Recording) -> Iterator[Callable[[float], Rule]]:
+    """Exponential averages of any rate: from the first state, and begun elsewhere."""
+    yield smoothed
+    moved = r.start is not None and not np.array_equal(r.start, r.x)
+    for of in BEGINNINGS:
+        if of.place != "centre" or moved or not (r.literal and of.skips):
+            yield partial(begun, of=of, count=len(r.steps))
+
+
+def _averaged(r: Recording, states: Array) -> Rule | None:
+    """How the output is made of the recorded states, if it is recorded."""
     if r.output is None:
-        return ""
+        return CHAIN_OUTPUTS[0]
+    recorded = r.output
 
-    def off(rule: Any) -> float:
-        mean = np.tensordot(states, rule(r.steps), axes=(1, 0))
-        return difference(np.asarray(mean), np.asarray(r.output))
+    def off(rule: Rule) -> float:
+        mean = np.tensordot(states, rule.weights(r.steps), axes=(1, 0))
+        return difference(mean + rule.of_centre(len(r.steps)) * r.x, recorded)
 
-    for text, rule in _rules(r):
+    for rule in _rules(r):
         if off(rule) <= r.within:
-            return text
+            return rule
+    if recorded.size < ENOUGH:
+        return None
+    for average in _averages(r):
+        rule = _with_its_rate(average, off, r.within)
+        if off(rule) <= r.within:
+            return rule
+    return None
+
+
+def _with_its_rate(
+    average: Callable[[float], Rule], off: Callable[[Rule], float], within: float
+) -> Rule:
+    """The one of these averages that is nearest."""
     rates = np.linspace(0.01, 0.99, 981)
-    best = float(rates[int(np.argmin([off(exponential(rate)) for rate in rates]))])
+    best = float(rates[int(np.argmin([off(average(rate)) for rate in rates]))])
     for width in 10.0 ** np.arange(-3, -13, -1):
         near = np.clip(best + width * np.linspace(-2, 2, 41), 1e-6, 1 - 1e-6)
-        best = float(near[int(np.argmin([off(exponential(rate)) for rate in near]))])
-    text, rule = smoothed(snapped(best, r.within))
-    return text if off(rule) <= r.within else None
+        best = float(near[int(np.argmin([off(average(rate)) for rate in near]))])
+    return average(snapped(best, within))
 
 
-def _outputs(r: Recording, theta: Array, noise: Power, rule: Any) -> Array:
+def _outputs(r: Recording, theta: Array, noise: Power, rule: Rule) -> Array:
     """What is left of the recorded outputs."""
     slip = Langevin(
         gradient=lambda m: theta[0] * m.gradient,
         pull=lambda m: theta[1] * (theta[3] * m.x - m.y) / m.tau,
         kick=lambda m: theta[2] * m.epsilon**noise.of_step * m.z,
-        weights=rule,
+        weights=rule.weights,
     )
-    return _left(r, Played(conventions=r.conventions, langevin=slip))
+    left = _left(r, Played(conventions=r.conventions, langevin=slip))
+    return left + rule.of_centre(len(r.steps)) * np.tile(r.x, len(r.draws))
 
 
 def _left(r: Recording, subject: Played) -> Array:

@@ -33,6 +33,8 @@ class Diagnosis:
         The problem that the subject solves correctly, if there is one.
     log_odds : float or None
         Natural logarithm of the evidence ratio against the next best law.
+    coefficients : str
+        Those that were read, where one of them is wrong.
     subject : object
         One that does what is told; None where there is none.
     """
@@ -44,12 +46,20 @@ class Diagnosis:
     agreement: float | None = None
     equivalent: str = ""
     log_odds: float | None = None
+    coefficients: str = field(default="", compare=False)
     subject: Any = field(default=None, compare=False, repr=False)
 
     @property
     def confident(self) -> bool:
         """Whether it names anything."""
         return self.name != NO_MAPPING
+
+    @property
+    def said(self) -> str:
+        """The name and the sentence, but for a name that is a part of the sentence."""
+        if self.route == "fit" or not self.confident:
+            return self.sentence
+        return f"{self.name}: {self.sentence}"
 
     def as_check(self) -> dict[str, Any]:
         """As it stands beside a check in the JSON report."""

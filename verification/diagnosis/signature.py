@@ -17,6 +17,7 @@ from verification.diagnosis.candidates import (
     conventions,
     extras,
     pairs,
+    right_in,
     singles,
 )
 from verification.diagnosis.questions import (
@@ -62,7 +63,21 @@ class Asked:
     @property
     def is_right(self) -> bool:
         """Whether the subject answers every question as it should."""
-        return agreement(self.answers, self.right, self.slack) is not None
+        return self.gap is not None
+
+    @property
+    def is_right_in_numbers(self) -> bool:
+        """Whether every answer that is numbers is as it should be."""
+        rows = zip(self.answers, self.right, self.slack, strict=True)
+        return all(
+            isinstance(one, str) or difference(one, right) <= slack
+            for one, right, slack in rows
+        )
+
+    @property
+    def gap(self) -> float | None:
+        """The largest difference from the right answers; None beyond rounding."""
+        return agreement(self.answers, self.right, self.slack)
 
 
 def agreement(
@@ -90,7 +105,7 @@ def ask(w: Witness, family: str) -> Asked:
 
     What it does not offer, and the first round of whole runs, is left out.
     """
-    right = Witness(Played(conventions=w.conventions))
+    right = Witness(right_in(w.conventions))
     kept: list[tuple[Question, Answer, Answer, float]] = []
     reasons: dict[str, None] = {}
     for q in questions(w, family):
@@ -116,7 +131,7 @@ def signature(w: Witness, asked: Asked, *, combined: bool = True) -> Diagnosis |
     """
     if asked.is_right or not asked.questions:
         return None
-    right = Played(conventions=w.conventions)
+    right = right_in(w.conventions)
     methods = tuple({q.method for q in asked.questions})
     found = _agreeing(singles(right, methods), asked)
     readings = _agreeing(conventions(right, asked.family), asked)

@@ -58,6 +58,7 @@ class Fit:
     #: Whether all terms are told where one is wrong.
     whole = True
     further: tuple[str, ...] = ()
+    hint: str = ""
 
     @property
     def terms(self) -> list[tuple[bool, str]]:
@@ -79,11 +80,20 @@ class Fit:
     @property
     def sentence(self) -> str:
         """The terms, what else is wrong, and what they are right for."""
+        hint = f" ({self.hint})" if self.hint and self.further else ""
+        return self._told(", ".join(self.further) + hint)
+
+    @property
+    def coefficients(self) -> str:
+        """The same without what else is wrong; empty where all terms are right."""
+        return self._told("") if any(wrong for wrong, _ in self.terms) else ""
+
+    def _told(self, further: str) -> str:
         terms = self.terms
         shown = [text for wrong, text in terms if wrong]
         if shown and self.whole:
             shown = [text for _, text in terms]
-        sentence = ", ".join([*shown, *self.further])
+        sentence = ", ".join([*shown, *([further] if further else [])])
         if self.right_for:
             apart = ": apart from that, " if self.further else ": this is "
             sentence += apart + self.right_for
@@ -108,6 +118,8 @@ class ChainFit(Fit):
         1 where there is no pull.
     further : tuple of str
         What else is wrong: whose step a move uses, how the output is made.
+    hint : str
+        The reading that this output is, if it is one.
     """
 
     drift: Power = HALF
@@ -115,6 +127,7 @@ class ChainFit(Fit):
     noise: Power = ROOT
     anchor: float = 1.0
     further: tuple[str, ...] = ()
+    hint: str = ""
 
     @property
     def terms(self) -> list[tuple[bool, str]]:

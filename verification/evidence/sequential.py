@@ -32,6 +32,7 @@ __all__ = [
     "WITH_DIRECTIONS",
     "Evidence",
     "Plan",
+    "as_power_of_ten",
     "inconclusive_bound",
     "inconclusive_bound_bounded",
     "inconclusive_bound_counts",
@@ -57,6 +58,7 @@ SHAPE_BINS = 16
 LAGS = (1, 2, 3, 5, 128)
 FIRST = 256  # replicates; as many again as there are, at every further request
 POINTS = 40  # of a path that is kept for reports
+MOST = 300  # the largest power of ten that is told
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,27 @@ class Evidence(Finding):
     def undecided(self) -> bool:
         """Whether the budget ended before either boundary was reached."""
         return self.ok and not self.certificate <= self.needed
+
+
+def as_power_of_ten(log_odds: float, places: int = 1) -> str:
+    """Odds for a reader, of whom nobody tells a number of so many digits from another.
+
+    Parameters
+    ----------
+    log_odds : float
+        Their natural logarithm.
+    places : int
+        Digits after the point of the exponent.
+
+    Examples
+    --------
+    >>> as_power_of_ten(18.42), as_power_of_ten(1e6), as_power_of_ten(-6.9)
+    ('10^8.0', 'more than 10^300', '10^-3.0')
+    """
+    decades = log_odds / log(10)
+    if abs(decades) > MOST:
+        return f"more than 10^{MOST}" if decades > 0 else f"less than 10^-{MOST}"
+    return f"10^{decades:.{places}f}"
 
 
 def judge_normal(

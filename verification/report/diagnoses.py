@@ -12,7 +12,7 @@ from verification.diagnosis.confusion import (
     Confusion,
     Told,
 )
-from verification.diagnosis.result import Diagnosis
+from verification.diagnosis.result import NO_MAPPING, Diagnosis
 from verification.report.terminal import Terminal
 
 __all__ = [
@@ -54,8 +54,8 @@ def print_nothing(
 
 def print_diagnosis(terminal: Terminal, what: str, found: Diagnosis) -> None:
     """What one recording or one part of a subject computes."""
-    head = f"{found.name}: " if found.confident else ""
-    terminal.paragraph(f"{what}: ", f"{head}{found.sentence}")
+    said = found.said.replace(f"{NO_MAPPING}: {what}: ", f"{NO_MAPPING}: ", 1)
+    terminal.paragraph(f"{what}: ", said)
     if found.agreement is not None:
         terminal.say(f"  agreement   {found.agreement:.1e}, relative")
     if found.equivalent:

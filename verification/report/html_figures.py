@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from verification.evidence.sequential import Evidence
+from verification.evidence.sequential import Evidence, as_power_of_ten
 from verification.report.html_elements import h
 
-__all__ = ["bar", "evidence"]
+__all__ = ["bar", "evidence", "in_words"]
 
 DIGITS = 17.0  # the scale of a bar
 WIDTH, HEIGHT = 260.0, 116.0  # of the figure of the evidence
@@ -64,6 +64,7 @@ def evidence(test: Evidence) -> ET.Element:
         return h("text", text, class_=kind, x=across, y=f"{place:.1f}", text_anchor=at)
 
     above, below = y(test.tolerance) - 4, HEIGHT - 3
+    fails, passes = as_power_of_ten(test.tolerance), as_power_of_ten(test.needed)
     return h(
         "svg",
         line("zero", [(0, 0.0), (test.n, 0.0)]),
@@ -71,14 +72,22 @@ def evidence(test: Evidence) -> ET.Element:
         level("pass", test.needed),
         line("fail path", [(n, value) for n, value, _ in test.path]),
         line("pass path", [(n, value) for n, _, value in test.path]),
-        label("fail", f"FAIL from {test.tolerance:.1f}", above),
-        label("pass", f"PASS below {test.needed:.1f}", below),
+        label("fail", f"FAIL from {fails}", above),
+        label("pass", f"PASS below {passes}", below),
         label("count", f"{test.n} replicates", below, "end"),
         class_="evidence",
         viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}",
         role="img",
-        aria_label=(
-            f"log evidence at most {test.error:.1f}, a FAIL from {test.tolerance:.1f}; "
-            f"log ratio {test.certificate:.1f}, a PASS below {test.needed:.1f}"
-        ),
+        aria_label="; ".join(in_words(test)),
+    )
+
+
+def in_words(test: Evidence) -> tuple[str, str]:
+    """Where the two paths ended, beside their boundaries."""
+    largest, fails, ratio, passes = map(
+        as_power_of_ten, (test.error, test.tolerance, test.certificate, test.needed)
+    )
+    return (
+        f"largest evidence {largest} to 1, a FAIL from {fails}",
+        f"likelihood ratio {ratio}, a PASS below {passes}",
     )

@@ -16,7 +16,7 @@ from verification.diagnosis import Diagnosis
 from verification.evidence.comparison import Finding
 from verification.evidence.sequential import Evidence
 from verification.report.html_elements import Child, as_text, h
-from verification.report.html_figures import bar, evidence
+from verification.report.html_figures import bar, evidence, in_words
 from verification.report.json_report import environment, problem, suite_version
 from verification.report.words import (
     MEANING,
@@ -44,9 +44,10 @@ CLASSES = {
 LEGEND = (
     "A bar shows the correct digits, of 17, of the comparison that comes closest to "
     "its tolerance; the mark shows how many are required. A figure shows what happens "
-    "while random outputs arrive: the log evidence against the exact law (thick line) "
-    "must stay below the upper boundary, log(1/alpha), and the log ratio for an error "
-    "of the certified size (thin line) must fall to the lower one, log(beta)."
+    "while random outputs arrive, in powers of ten: the evidence against the exact law "
+    "(thick line) must stay below the upper boundary, 1/alpha, and the likelihood "
+    "ratio for an error of the certified size (thin line) must fall to the lower one, "
+    "beta."
 )
 
 
@@ -225,7 +226,7 @@ def _evidence(outcome: Outcome) -> Iterator[Child]:
 
 
 def _accuracy(worst: Finding) -> Iterator[Child]:
-    ratio = f"error {worst.ratio:.2g} of the tolerance"
+    ratio = f"error {worst.ratio:.2g} times the tolerance"
     digits, needed = worst.digits, required(worst)
     if math.isnan(digits):
         what = "inequality" if worst.relation in (">=", "<=") else "negative control"
@@ -237,11 +238,7 @@ def _accuracy(worst: Finding) -> Iterator[Child]:
 
 def _random(label: str, test: Evidence) -> ET.Element:
     """A path, or without one the final evidence; and what a pass certifies."""
-    said = [
-        f"log evidence at most {test.error:.1f}, a FAIL from {test.tolerance:.1f}",
-        f"log ratio {test.certificate:.1f}, a PASS below {test.needed:.1f}",
-        f"{test.n} replicates",
-    ]
+    said = (*in_words(test), f"{test.n} replicates")
     certified = test.ok and not test.undecided
     return h(
         "figure",

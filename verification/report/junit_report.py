@@ -24,7 +24,7 @@ from xml.etree import ElementTree as ET
 
 from verification.checks import Check, Outcome, Verdict
 from verification.report.json_report import environment, suite_version
-from verification.report.words import UNREACHED, clean, details, headline
+from verification.report.words import UNREACHED, clean, details, fault, headline
 from verification.runner import ExitCode, Report
 
 __all__ = ["as_junit"]
@@ -101,21 +101,11 @@ def _complaint(case: ET.Element, report: Report, outcome: Outcome) -> None:
     """Why a check is no success."""
     tolerated = outcome.verdict is Verdict.INCONCLUSIVE and report.allow_inconclusive
     skipped = tolerated or outcome.verdict is Verdict.NOT_RUN
-    message = clean(outcome.message or _first(outcome))
+    message = clean(fault(outcome))
     element = ET.SubElement(case, "skipped" if skipped else "failure")
     element.attrib |= {"message": message, "type": str(outcome.verdict)}
     if not skipped:
         element.text = clean("\n".join(_evidence(report, outcome)))
-
-
-def _first(outcome: Outcome) -> str:
-    """The first failure in a line; a FAIL without a message has one."""
-    assert outcome.first is not None
-    first = outcome.first
-    return (
-        f"{first.what}: error {first.error:.3g}, tolerance {first.tolerance:.3g}, "
-        f"in {outcome.first_at.label}"
-    )
 
 
 def _evidence(report: Report, outcome: Outcome) -> Iterator[str]:
@@ -138,7 +128,7 @@ def _said(check: Check, outcome: Outcome | None) -> Iterator[str]:
     if outcome is None:
         return
     if outcome.worst is not None:
-        yield f"largest error: {outcome.worst.ratio:.2g} of the tolerance"
+        yield f"largest error: {outcome.worst.ratio:.2g} times the tolerance"
     for case, test in outcome.sequential:
         yield f"{test.n} replicates of {test.what} in {case.label}"
     for label, reason in outcome.not_run:

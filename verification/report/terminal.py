@@ -25,7 +25,14 @@ from verification.report.words import MEANING, details, gathered, in_number, sen
 from verification.runner import Report, SubjectInfo
 from verification.subject import CONVENTIONS
 
-__all__ = ["Terminal", "entries", "explain", "explain_mistake", "listing"]
+__all__ = [
+    "Terminal",
+    "entries",
+    "explain",
+    "explain_mistake",
+    "explain_reading",
+    "listing",
+]
 
 WIDTH = 100
 COLOURS = {
@@ -114,10 +121,11 @@ class Terminal:
         """One line for neighbours that were not run."""
         if not self._lacking:
             return
-        families = Counter(o.check.id.partition("-")[0] for o in self._lacking)
-        said = ", ".join(f"{name} {count}" for name, count in families.items())
+        families = Counter(o.check.family for o in self._lacking)
+        said = ", ".join(f"{in_number(n)} of {name}" for name, n in families.items())
         head = f"{'':{COLUMNS[0]}}  {Verdict.NOT_RUN:{COLUMNS[1]}}  "
-        self.paragraph(head, f"{said}: the methods they ask for are not offered")
+        asks = "it asks" if len(self._lacking) == 1 else "they ask"
+        self.paragraph(head, f"{said}: the methods {asks} for are not offered")
         self._lacking.clear()
 
     def footer(self, report: Report) -> None:
@@ -154,8 +162,7 @@ class Terminal:
         for check, diagnosis in report.diagnoses.items():
             checks.setdefault(diagnosis, []).append(check)
         for diagnosis, explained in checks.items():
-            head = f"{diagnosis.name}: " if diagnosis.confident else ""
-            said = f"{head}{diagnosis.sentence} (of {', '.join(explained)})"
+            said = f"{diagnosis.said} (of {', '.join(explained)})"
             self.paragraph("diagnosis  ", said)
 
     def _cases_not_run(self, report: Report) -> None:
@@ -216,7 +223,8 @@ def _certified(report: Report) -> str:
     if not passed:
         return said
     ((usual, count),) = Counter(test.certified for test in passed).most_common(1)
-    of = "" if count == len(passed) else f" in {count}; the others say it in --json"
+    of = f", in {count} of {len(passed)} that pass; what others certify is in --json"
+    of = "" if count == len(passed) else of
     return f"{said}, of whitened outputs. Certified: {usual}{of}"
 
 
@@ -277,10 +285,12 @@ def explain(check: Check) -> str:
 
 def explain_mistake(mistake: Any) -> str:
     """What a known mistake does, where, and who promises to catch it."""
+    from verification.diagnosis.candidates import sentence_of
+
     promised = [check.id for check in all_checks() if mistake.id in check.mistakes]
     lines = [f"{mistake.id}  {mistake.name}"]
     for name, text in (
-        ("mistake", mistake.sentence),
+        ("mistake", sentence_of(mistake)),
         ("in", ", ".join(mistake.faults)),
         (
             "caught by",
@@ -290,3 +300,17 @@ def explain_mistake(mistake: Any) -> str:
         first, *rest = wrap(text, WIDTH - 13)
         lines += [f"  {name:9}  {first}", *(" " * 13 + line for line in rest)]
     return "\n".join(lines)
+
+
+def explain_reading(key: str) -> str:
+    """The values of a convention, and the mistakes that some of them make right."""
+    from verification.diagnosis.candidates import DECLARABLE
+    from verification.mistakes import CATALOGUE
+
+    default, *others = CONVENTIONS[key]
+    lines = [key, f"  values     {default} (by default), {', '.join(others)}"]
+    known = [name for name, reading in DECLARABLE.items() if reading.startswith(key)]
+    for name in known:
+        first, *rest = wrap(f"{name} {CATALOGUE[name].sentence}", WIDTH - 13)
+        lines += [f"  allows     {first}", *(" " * 13 + line for line in rest)]
+    return "\n".join([*lines, "  declared   in `conventions`, see docs/subject.md"])

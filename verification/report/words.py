@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 
 from verification.checks import LACKS, Outcome, Verdict
 from verification.evidence.comparison import Finding, as_array
-from verification.evidence.sequential import Evidence
+from verification.evidence.sequential import Evidence, as_power_of_ten
 from verification.runner import ExitCode, Report
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "UNREACHED",
     "clean",
     "details",
+    "fault",
     "gathered",
     "headline",
     "in_number",
@@ -67,10 +67,8 @@ def headline(report: Report) -> str:
     """The verdict as a sentence that stands alone; it counts, and names no check."""
     if report.oracle_fault:
         return f"Trust no verdict: {report.oracle_fault}."
-    name, total = report.subject.name, len(report.checks)
-    failing = len(report.of(Verdict.FAIL))
     if report.exit_code is ExitCode.FAILS:
-        return f"{name} does not conform: {failing} of {in_number(total)} failed."
+        return f"{report.subject.name} does not conform: {_share(report)} failed."
     said = sentence(report)
     if report.exit_code is not ExitCode.CONFORMS:
         return f"No verdict{said.removeprefix('none')}"
@@ -78,6 +76,15 @@ def headline(report: Report) -> str:
         if count := len(report.of(verdict)):
             said = f"{said[:-1]}, {count} {words}."
     return said
+
+
+def _share(report: Report) -> str:
+    """How many failed, of those that were run: NOT-RUN is no success."""
+    failing, skipped = (
+        len(report.of(verdict)) for verdict in (Verdict.FAIL, Verdict.NOT_RUN)
+    )
+    run = len(report.outcomes) - skipped
+    return f"{failing} of {in_number(run)} that {'was' if run == 1 else 'were'} run"
 
 
 def sentence(report: Report) -> str:
@@ -115,6 +122,16 @@ def gathered(reasons: dict[str, int]) -> dict[str, int]:
 def in_number(count: int) -> str:
     """A number of checks, in the singular or in the plural."""
     return "1 check" if count == 1 else f"{count} checks"
+
+
+def fault(outcome: Outcome) -> str:
+    """Why a check does not pass, in a line: its message, or its first failure."""
+    if outcome.message or outcome.first is None:
+        return outcome.message
+    first = outcome.first
+    error = f"error {first.error:.3g}, tolerance {first.tolerance:.3g}"
+    said = _against(first) if isinstance(first, Evidence) else error
+    return f"{first.what}: {said}, in {outcome.first_at.label}"
 
 
 def details(outcome: Outcome, first: Finding) -> Iterable[tuple[str, str]]:
@@ -176,7 +193,7 @@ def _different(first: Finding) -> str:
 
 
 def _random(test: Evidence) -> Iterable[tuple[str, str]]:
-    """What moved, and how strong the evidence is: exponents, never an overflow."""
+    """What moved, and how strong the evidence is."""
     measured, expected = as_array(test.measured), as_array(test.expected)
     if measured.ndim == 2 and len(measured) == len(MOMENTS):
         for name, row, right in zip(MOMENTS, measured, expected, strict=True):
@@ -184,10 +201,14 @@ def _random(test: Evidence) -> Iterable[tuple[str, str]]:
     else:
         yield "measured", shown(measured)
         yield "expected", shown(expected)
-    decades = test.error / math.log(10)
-    needed = test.tolerance / math.log(10)
-    odds = f"10^{decades:.1f} to 1 against the exact law after {test.n} replicates"
-    yield "evidence", f"{odds}; a FAIL from 10^{needed:.1f} on"
+    yield "evidence", _against(test)
+
+
+def _against(test: Evidence) -> str:
+    """How strong the evidence of a test is: powers of ten, never an overflow."""
+    odds = f"{as_power_of_ten(test.error)} to 1 against the exact law"
+    needed = as_power_of_ten(test.tolerance)
+    return f"{odds} after {test.n} replicates; a FAIL from {needed} on"
 
 
 def shown(value: Any) -> str:
