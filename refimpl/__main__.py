@@ -10,33 +10,36 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
-from refimpl.errors import InvalidParameter, MissingData, MissingExtra
-from refimpl.experiments import (
-    accuracy,
-    accuracy_plots,
-    benchmark,
-    benchmark_comparison,
-    benchmark_plots,
-    checkpoints,
-    cluster,
-    data,
-    exact_figures,
-    exact_plots,
-    executors,
-    fetch,
-    figures,
-    multilevel,
-    multilevel_bias,
-    multilevel_plots,
-    multilevel_reproduction,
-    records,
-    reproduction,
-    settings,
-    stored,
-    sweep,
-    threads,
-    workers,
-)
+try:
+    from refimpl.errors import InvalidParameter, MissingData, MissingExtra
+    from refimpl.experiments import (
+        accuracy,
+        accuracy_plots,
+        benchmark,
+        benchmark_comparison,
+        benchmark_plots,
+        checkpoints,
+        cluster,
+        data,
+        exact_figures,
+        exact_plots,
+        executors,
+        fetch,
+        figures,
+        multilevel,
+        multilevel_bias,
+        multilevel_plots,
+        multilevel_reproduction,
+        records,
+        reproduction,
+        settings,
+        stored,
+        sweep,
+        threads,
+        workers,
+    )
+except KeyboardInterrupt:  # before anything was begun
+    sys.exit(130)
 
 __all__ = ["main"]
 
@@ -142,9 +145,10 @@ def _train(options: argparse.Namespace) -> None:
         (changes["tau"],) = changes["tau"]
     setting = settings.of_section_6(**changes)
     _run([setting], options, jobs=1)
-    record = checkpoints.Place(options.out, setting).record
-    history = checkpoints.read(record)
-    for warning in history.data_warnings:
+    place = checkpoints.Place(options.out, setting)
+    history = checkpoints.history_of(place)
+    others = checkpoints.of_other_versions([history])
+    for warning in [*history.data_warnings, *others]:
         print(f"refimpl: warning: {warning}", file=sys.stderr)
     last = history.evaluations[-1]
     print(
@@ -152,7 +156,7 @@ def _train(options: argparse.Namespace) -> None:
         f"{setting.held_out} held-out images and {last.accuracy_of_all:.4f} of all "
         "test images are classified right"
     )
-    print(record)
+    print(place.record)
 
 
 def _common_arguments(command: argparse.ArgumentParser, folder: str, what: str) -> None:
@@ -193,6 +197,7 @@ def _run(
     for one in places:
         if one.is_finished:  # and perhaps killed before this last step
             one.tidy()
+    workers.forget_leaves(options.out)
     left = [one.setting for one in places if options.force or not one.is_finished]
     if not left:
         return
@@ -213,6 +218,7 @@ def _run(
                     force=options.force,
                     watch=watch,
                 )
+            workers.forget_leaves(options.out)  # which were young when it began
         except checkpoints.Interrupted as error:
             done = sum(one.is_finished for one in places)
             of_all = f", {done} of {len(places)} runs are complete" * (len(places) > 1)

@@ -24,6 +24,7 @@ Implementations are known that take tau for the standard deviation of the sample
 State, relative to exp(top):  mass = sum w;  squares = sum w^2;  moment = sum w z.
 """
 
+import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -31,6 +32,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import islice
+from traceback import walk_tb
 from typing import Any, ClassVar
 
 import numpy as np
@@ -323,9 +325,10 @@ class ImportanceSampling:
         Raises
         ------
         InvalidParameter
-            For a bad rng, and for a loss that draws a fresh minibatch at every
-            evaluation: weights are comparable only under one and the same loss
-            (section 5.1.2).
+            For a bad rng, or one without a seed sequence; for a loss that cannot be
+            sent where the executor computes; and for one that draws a fresh minibatch
+            at every evaluation: weights are comparable only under one and the same
+            loss (section 5.1.2).
         NonFinite
             If f is NaN or -inf at a sample, or +inf at all of them.
         """
@@ -345,6 +348,11 @@ class ImportanceSampling:
         """The estimate; there is no start to choose."""
         del start
         as_generator("rng", rng)
+        if not hasattr(rng.bit_generator.seed_seq, "spawn"):
+            raise InvalidParameter(
+                "rng must have a seed sequence, from which pieces get their streams: "
+                "make it by `refimpl.streams.stream` or numpy.random.default_rng"
+            )
         if isinstance(q.f, Resampled):
             raise InvalidParameter(
                 "importance weights are comparable only under one minibatch: use "
@@ -396,6 +404,9 @@ class ImportanceSampling:
                         yield ahead.popleft().result()
                 while ahead:
                     yield ahead.popleft().result()
+            except Exception as error:
+                _require_sendable(weighing.f, error)
+                raise
             finally:
                 for left in ahead:
                     left.cancel()
@@ -409,3 +420,17 @@ class ImportanceSampling:
             As for one estimate.
         """
         return np.array([self(q, rng=rng).x for _ in range(as_count("n", n))])
+
+
+def _require_sendable(f: Loss, error: Exception) -> None:
+    """Whatever an executor says of a loss that cannot be pickled, and of no other."""
+    if any(
+        frame.f_code.co_name == "answers" for frame, _ in walk_tb(error.__traceback__)
+    ):
+        return  # it was there
+    try:
+        pickle.dumps(f)
+    except Exception as why:
+        raise InvalidParameter(
+            f"a {type(f).__name__} cannot be sent where the executor computes: {why}"
+        ) from error

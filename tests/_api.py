@@ -624,14 +624,15 @@ APART: dict[str, str] = {
         experiments.multilevel.Rounds experiments.multilevel.WithoutBias
         experiments.multilevel.seconds_per_round
         experiments.stored.StoredSetting experiments.stored.training_of
-        experiments.stored.require_known
+        experiments.stored.require_known experiments.settings.foreign
         """,
 }
 
 #: The same of methods, whatever the class: what its parts ask of one another.
 APART_METHODS = """
 advance excess exp_diverges feature_length first_state flat_law proximal_box run
-support log_density draw updates work changed from_json to_json to_record
+support log_density draw updates work due is_due changed from_json to_json
+to_record
 """
 
 #: Other words by which a message may name a parameter.

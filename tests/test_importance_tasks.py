@@ -6,14 +6,16 @@ answer is the same bits whoever does which task, `test_executors` shows on large
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+import pickle
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import pytest
 
 from refimpl import importance
-from refimpl.errors import NonFinite
+from refimpl.errors import InvalidParameter, NonFinite
 from refimpl.importance import ImportanceSampling
 from refimpl.laws import GibbsLaw
 from refimpl.losses import Quadratic
@@ -117,3 +119,74 @@ def test_after_an_error_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NonFinite, match="the first"):
         estimated(95, workers=2, executor=pool)
     assert [future.cancelled() for future in pool.futures] == [False] + [True] * 4
+
+
+class Locked(Quadratic):
+    """With what no executor can send, unless it is one of threads."""
+
+    def __init__(self) -> None:
+        super().__init__([0.25, 2.0], [0.0, 0.0])
+        self.lock = Lock()
+
+    def __call__(self, y: Any) -> Any:
+        return super().__call__(y)
+
+
+class Clumsy(Locked):
+    def __call__(self, y: Any) -> Any:
+        raise TypeError("of the loss itself")
+
+
+class Sending(Executor):
+    """Pickles every task, as executors of processes do."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*pickle.loads(pickle.dumps(args)), **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def of(f: Any, executor: Executor | None) -> Any:
+    q = GibbsLaw(f, np.array([0.5, -0.25]), 0.5)
+    how = ImportanceSampling(25, workers=2, executor=executor)
+    return how(q, rng=np.random.default_rng(3)).x
+
+
+def test_a_loss_that_cannot_be_sent_is_named() -> None:
+    said = "^a Locked cannot be sent where the executor computes: cannot pickle '.*lock"
+    with pytest.raises(InvalidParameter, match=said) as caught:
+        of(Locked(), Sending())
+    assert isinstance(caught.value.__cause__, TypeError)
+    with ThreadPoolExecutor(2) as pool:
+        assert (of(Locked(), pool) == of(Locked(), None)).all()
+
+
+def test_an_error_of_the_loss_itself_stays_its_own() -> None:
+    """Also where it could not be sent, and need not be."""
+    with ThreadPoolExecutor(2) as pool:
+        for executor in (None, pool):
+            with pytest.raises(TypeError, match="of the loss itself"):
+                of(Clumsy(), executor)
+
+
+def test_an_executor_s_own_error_stays_its_own() -> None:
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        of(Quadratic([0.25, 2.0], [0.0, 0.0]), pool)
+
+
+class Childless(np.random.SeedSequence):
+    @property
+    def spawn(self) -> Any:
+        raise AttributeError
+
+
+def test_a_generator_whose_seed_has_no_children() -> None:
+    """Its pieces could get no streams."""
+    rng = np.random.Generator(np.random.PCG64(Childless(1)))
+    with pytest.raises(InvalidParameter, match="rng must have a seed sequence"):
+        ImportanceSampling(5)(LAW, rng=rng)

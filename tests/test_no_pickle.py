@@ -15,8 +15,12 @@ FORBIDDEN = {
     *("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "jsonpickle"),
     *("shelve", "marshal", "copyreg"),
 }
-#: Of `pickle` what only writes; the measurement of a cluster's messages counts bytes.
-WRITERS = {("refimpl/experiments/cluster.py", "pickle.dumps")}
+#: Of `pickle` what only writes: the measurement of a cluster's messages counts bytes,
+#: and of a loss it is seen whether it could be sent.
+WRITERS = {
+    ("refimpl/experiments/cluster.py", "pickle.dumps"),
+    ("refimpl/importance.py", "pickle.dumps"),
+}
 READERS = {"load", "loadtxt", "genfromtxt", "read_array", "open_memmap"}
 
 

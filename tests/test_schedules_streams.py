@@ -155,6 +155,9 @@ def test_more_numbers_from_one_stream_change_no_other() -> None:
         ((None, "batches"), "whole numbers"),
         ((0, "batches", -1), "whole numbers"),
         ((0, "batches", 0.5), "whole numbers"),
+        ((2**128, "batches"), r"the seed below 2\^128 and others below 2\^32, got"),
+        ((0, "batches", 2**32), r"the seed below 2\^128 and others below 2\^32, got"),
+        ((0, "batches", 1, np.uint64(2**32)), r"others below 2\^32"),
     ],
 )
 def test_senseless_streams_are_refused(arguments: Any, said: str) -> None:
@@ -165,6 +168,31 @@ def test_senseless_streams_are_refused(arguments: Any, said: str) -> None:
 def test_numpy_integers_are_whole_numbers() -> None:
     a = stream(np.int64(3), "batches", np.uint8(2)).integers(1000, size=5)
     assert np.array_equal(a, stream(3, "batches", 2).integers(1000, size=5))
+
+
+def test_the_last_seed_and_the_last_position() -> None:
+    """One more of either would be read as a word of the next: another's stream."""
+    seed, last = 2**128 - 1, 2**32 - 1
+    addresses = [
+        (seed,),
+        (seed, 0),
+        (seed, last),
+        (0, last),
+        (0, last, 0),
+        (0, last, 1),
+    ]
+    drawn = [stream(s, "batches", *p).integers(2**62) for s, *p in addresses]
+    assert len(set(drawn)) == len(drawn)
+    for words, same in (([last], 0), ([2**32 + 5], 1)):
+        key = np.random.SeedSequence(0, spawn_key=(1, *words)).generate_state(4)
+        told = np.random.SeedSequence(0, spawn_key=(1, 5, 1)).generate_state(4)
+        assert np.array_equal(key, told) == same  # what is refused, and why
+
+
+def test_a_child_is_the_stream_with_one_index_more() -> None:
+    third = stream(3, "algorithm").spawn(4)[3]
+    found = third.integers(2**62, size=5)
+    assert np.array_equal(found, stream(3, "algorithm", 3).integers(2**62, size=5))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ Nothing here depends on how long anything takes.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
@@ -18,7 +22,7 @@ from concurrent.futures import (
     Future,
     ThreadPoolExecutor,
 )
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +32,15 @@ import pytest
 import refimpl.__main__ as command
 from refimpl.__main__ import main
 from refimpl.errors import InvalidParameter
-from refimpl.experiments import cluster, executors, reproduction, sweep, workers
-from refimpl.experiments.checkpoints import Interrupted, Place, read, train
+from refimpl.experiments import checkpoints, executors, reproduction, sweep, workers
+from refimpl.experiments.checkpoints import (
+    Busy,
+    Interrupted,
+    Place,
+    of_other_versions,
+    read,
+    train,
+)
 from refimpl.experiments.data import load
 from refimpl.experiments.executors import Where
 from refimpl.experiments.settings import Setting, of_section_6
@@ -128,6 +139,10 @@ BAD = {
     f"[[runs]]\n{RUN}learning_rate = nan": "run 1 of [[runs]]: learning_rate",
     f"[[runs]]\n{RUN}learning_rate = [1, 2]": "learning_rate must be one number",
     f"[[runs]]\n{RUN}tau = 0.1": "tau says nothing to sgd",
+    f"[base]\nJ = 9\n[[runs]]\n{RUN}": "run 1 of [[runs]]: J of [base] says nothing to "
+    "sgd: leave it out there, and tell it to the runs of other methods",
+    f"[base]\ntau = 0.1\n{RUN}[grid]\nseed = [1]": "with seed = 1: tau of [base] says",
+    "[base]\nJ = 9\n[[runs]]\nmethod = 'adam'": "method must be one of sgd, sgld",
     "[[runs]]\nin_span = 1": "in_span must be true or false, got 1",
     f"[[runs]]\n{RUN}[[runs]]\n{RUN}": "run 2 of [[runs]] was told before, as run 1",
     f"[base]\n{RUN}[grid]\nseed = [1, 1]": "with seed = 1 was told before",
@@ -168,6 +183,36 @@ def test_the_file_of_the_page_is_figure_7() -> None:
     curves = reproduction.curves("figure-7", "printed", 0, data="mnist", updates=500)
     sgd = of_section_6("sgd", sizes=(784, 10))
     assert set(runs(text)) == {one.setting for one in curves} | {sgd}
+
+
+def test_the_page_says_how_long_is_long() -> None:
+    page = (DOCS / "cluster.md").read_text(encoding="utf-8")
+    assert f"at most {workers.PATIENCE:g} s" in page
+    assert f"they stop within {workers.SILENCE:g} s" in page
+    assert f"renewed every {workers._RENEWAL:g} s" in page
+    assert f"where the run stands, every {checkpoints.PAUSE:g} s" in page
+
+
+def test_the_page_names_all_that_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (DOCS / "cluster.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\S+)` \|", page, re.M))
+    chosen, seen = runs(SMALL), set()
+
+    def watch(_: float) -> bool:
+        seen.update(os.listdir("out"))
+        return False
+
+    monkeypatch.setattr(train, "__kwdefaults__", {**train.__kwdefaults__, "pause": 0.0})
+    with ThreadPoolExecutor(1) as pool:
+        workers.train_all(chosen, Path("out"), executor=pool, watch=watch)
+    seen.update(os.listdir("out"))
+    for name in seen:
+        for one in chosen:
+            name = name.replace(one.slug, "NAME")
+        assert any(Path(name).match(pattern) for pattern in named), name
+    assert {Path(name).suffix for name in seen} >= {".jsonl", ".json"}
 
 
 # --- where
@@ -233,6 +278,8 @@ class Client:
 
     def __init__(self, address: str, **_: Any) -> None:
         assert address == "tcp://127.0.0.1:1"
+        # that its scheduler is gone is said once, in a sentence
+        assert not logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
 
     def __enter__(self) -> Client:
         return self
@@ -287,6 +334,7 @@ def test_a_cluster_that_is_not_fit(
     assert found == code
     assert sentence in said
     assert Client.left
+    assert logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
 
 
 # --- the runs
@@ -391,6 +439,9 @@ def test_what_somebody_writes_anew_is_left_alone(folder: Path) -> None:
     assert not place.checkpoint.exists()
 
 
+EARLY = "update 6 left the representable numbers"
+
+
 def test_runs_that_end_early_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,13 +450,92 @@ def test_runs_that_end_early_are_named(
     capsys.readouterr()
     for setting in runs(SMALL):
         record = Place(folder / "sweep", setting).record
-        text = record.read_text().replace("complete", "update 7 left the numbers")
-        record.write_text(text.replace('warnings": []', 'warnings": ["they differ"]'))
+        *lines, last, end = record.read_text().splitlines(keepends=True)
+        assert '"k": 6' in last
+        lines.append(end.replace("complete", EARLY))
+        text = "".join(lines).replace('warnings": []', 'warnings": ["they differ"]')
+        record.write_text(text)
     assert main(["sweep", "runs.toml"]) == 0
     first, *others = capsys.readouterr().err.splitlines()
     assert first == "refimpl: warning: they differ"
     assert len(others) == 4
-    assert all(one.endswith(": update 7 left the numbers") for one in others)
+    assert all(one.endswith(f": {EARLY}") for one in others)
+
+
+def test_records_of_other_versions_are_named_and_stay(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    old = [Place(folder / "sweep", one).record for one in runs(SMALL)[:3]]
+    for number, record in enumerate(old):
+        name = "numpy" if number else "scipy"
+        text = re.sub(f'"{name}": "[^"]*"', f'"{name}": "0.9"', record.read_text())
+        record.write_text(text)
+    contents = [record.read_bytes() for record in old]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out == shown
+    here = checkpoints.versions()
+    assert said.err == (
+        "refimpl: warning: 3 of 4 records were computed by other versions, which may "
+        f"compute other bits, and stay as they are: scipy 0.9, not {here['scipy']}; "
+        f"numpy 0.9, not {here['numpy']}\n"
+    )
+    assert [record.read_bytes() for record in old] == contents
+
+
+def test_versions_that_only_one_side_has() -> None:
+    here = checkpoints.versions()
+    told = {name: here[name] for name in here if name != "numba"} | {"torch": "2"}
+    one: Any = SimpleNamespace(versions=told)
+    (said,) = of_other_versions([one])
+    assert f"numba None, not {here['numba']}; torch 2, not None" in said
+    assert of_other_versions([SimpleNamespace(versions=here)]) == []  # type: ignore[list-item]
+
+
+def test_a_record_under_the_name_of_another(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a slip with `cp` makes it: no number of it is taken for another run's."""
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    assert main(words) == 0
+    capsys.readouterr()
+    one, other = (Place(Path("sweep"), setting) for setting in runs(SMALL)[:2])
+    shutil.copy(one.record, other.record)
+    assert fails(words, capsys) == (
+        2,
+        f"refimpl: {other.record} has the record of another setting than its name "
+        f"says, of {one.setting.slug}: move it away, and its run begins anew\n",
+    )
+    other.record.unlink()
+    assert main(words) == 0
+
+
+def test_a_damaged_checkpoint_costs_its_own_run_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the sentence says is done; three runs are finished and stay so."""
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "_patience", impatient(21))
+        assert fails(words, capsys)[0] == 130
+    (checkpoint,) = Path("sweep").glob("*.checkpoint.npz")
+    finished = {file: file.stat().st_mtime_ns for file in folder.glob("sweep/*.jsonl")}
+    assert len(finished) == 3
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    assert fails(words, capsys) == (
+        2,
+        f"refimpl: {checkpoint} is no checkpoint of this version: remove it, and its "
+        "run begins anew\n",
+    )
+    checkpoint.unlink()
+    assert main(words) == 0
+    for setting in runs(SMALL):
+        record = Place(folder / "sweep", setting).record
+        assert record.read_bytes() == whole(setting, folder / "alone")
+    assert {file: file.stat().st_mtime_ns for file in finished} == finished
 
 
 def test_fields_that_vary() -> None:
@@ -451,6 +581,132 @@ def test_runs_elsewhere_stop_when_they_are_told(folder: Path) -> None:
     assert {"".join(Path(name).suffixes) for name in os.listdir("out")} == {
         *(".checkpoint.npz", ".jsonl.partial")
     }
+
+
+def test_a_worker_waits_for_another_one(folder: Path) -> None:
+    """One that was told to end has the files for some seconds more."""
+    chosen, begun = runs(SMALL), time.monotonic()
+    places = [Place(folder / "out", one) for one in chosen]
+    with ThreadPoolExecutor(2) as pool, ExitStack() as held:
+        held.enter_context(places[0].alone())
+
+        def watch(_: float) -> bool:
+            assert time.monotonic() - begun < 50
+            if all(one.is_finished for one in places[1:]):
+                held.close()
+            return False
+
+        workers.train_all(chosen, folder / "out", executor=pool, watch=watch)
+    for place in places:
+        assert place.record.read_bytes() == whole(place.setting, folder / "alone")
+
+
+def test_a_run_that_somebody_keeps_is_left_out_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "PATIENCE", 0.0)
+    places = [Place(folder / "out", one) for one in runs(SMALL)]
+    said = r"1 of 4 runs could not be had: another process is writing .*partial: wait"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        places[0].alone(),
+        pytest.raises(InvalidParameter, match=said),
+    ):
+        workers.train_all(runs(SMALL), folder / "out", executor=pool)
+    assert [one.is_finished for one in places] == [False, True, True, True]
+    assert not list((folder / "out").glob(".leave-*"))
+
+
+def test_nobody_waits_on_this_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor on a worker whose leave is taken away meanwhile."""
+    (setting, *_), out = runs(SMALL), folder / "out"
+    leave, begun = workers._leave(out), time.monotonic()
+
+    class Away(workers._Listener):
+        def has_leave(self) -> bool:
+            leave.unlink(missing_ok=True)
+            return super().has_leave()
+
+    monkeypatch.setattr(workers, "_Listener", Away)
+    with Place(out, setting).alone():
+        with pytest.raises(Busy):
+            workers.train_all([setting], out)
+        assert "another process is writing" in workers._far(setting, out, None, leave)
+    assert time.monotonic() - begun < 50
+
+
+def test_a_run_stops_that_sees_no_sign_of_its_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which was killed, and whose leave is therefore there for ever."""
+    monkeypatch.setattr(workers, "SILENCE", 0.3)
+    out = folder / "out"
+    long = of_section_6("sgd", data="digits", updates=10**6)
+    leave = workers._leave(out)
+    with pytest.raises(Interrupted, match="interrupted after update"):
+        workers._far(long, out, None, leave)
+    assert Place(out, long).checkpoint.exists()
+
+
+def test_a_command_that_slept_too_long_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SILENCE", 0.3)
+    monkeypatch.setattr(workers, "_RENEWAL", 600.0)
+    long = [of_section_6("sgd", data="digits", updates=10**6, seed=n) for n in (0, 1)]
+    with ThreadPoolExecutor(2) as pool, pytest.raises(workers.Lost, match="no sign of"):
+        workers.train_all(long, folder / "out", executor=pool)
+
+
+def test_a_leave_is_renewed_as_long_as_it_is_needed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_RENEWAL", 0.01)
+    leave = workers._leave(folder)
+    with workers._renewed(leave):
+        for _ in range(2):
+            os.utime(leave, (0, 0))
+            deadline = time.monotonic() + 30
+            while leave.stat().st_mtime == 0 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert leave.stat().st_mtime > 0
+    assert not leave.exists()
+
+
+def test_a_listener_needs_no_common_clock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time on the file may be of another day: that it changes is the sign."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(workers, "monotonic", lambda: clock.now)
+    leave = workers._leave(folder)
+    os.utime(leave, (1000, 1000))
+    listener = workers._Listener(leave)
+    clock.now += workers.SILENCE - 1
+    assert listener.has_leave()
+    os.utime(leave, (500, 500))
+    assert listener.has_leave()
+    clock.now += workers.SILENCE - 1
+    assert listener.has_leave()
+    clock.now += 1
+    assert not listener.has_leave()
+    os.utime(leave, (501, 501))
+    assert listener.has_leave()
+    leave.unlink()
+    assert not listener.has_leave()
+
+
+def test_leaves_of_killed_commands_are_removed(folder: Path) -> None:
+    """By the next command, which may have nothing else to do."""
+    words = ["sweep", "runs.toml", "--executor", "1"]
+    assert main(words) == 0
+    old, young = (workers._leave(folder / "sweep") for _ in range(2))
+    past = old.stat().st_mtime - workers.SILENCE - 10
+    os.utime(old, (past, past))
+    assert main(words) == 0
+    assert list((folder / "sweep").glob(".leave-*")) == [young]
 
 
 class Elsewhere(Executor):
@@ -536,39 +792,48 @@ def test_a_cluster_of_which_all_workers_are_killed(folder: Path) -> None:
         assert record.read_bytes() == whole(setting, folder / "alone")
 
 
-# --- what a cluster buys
-
-
-@pytest.mark.parametrize("J", cluster.SAMPLES)
-def test_from_the_limit_on_communication_outweighs(J: int) -> None:
-    k = cluster.Constants("any", d=6010, n=172, c=4e-5, m=2e-5, b=52_000, s=48_000)
-    a, beta = 0.005, 1e8
-    L = k.limit(J, a, beta)
-    pieces = -(-J // 172)
-    send = a + L * k.b / beta + pieces * (k.s / beta + k.m)
-    assert J * k.c / L == pytest.approx(send, rel=1e-9)
-    one = k.seconds(J, 1, a, beta)
-    assert one == pytest.approx(J * k.c + send - (L - 1) * k.b / beta, rel=1e-9)
-    assert k.bytes(J, 3) == 3 * 52_000 + pieces * 48_000
-
-
-def test_the_page_shows_its_record() -> None:
-    text = (DOCS / "cluster" / "cluster.json").read_text(encoding="utf-8")
-    found = cluster.Found.from_json(text)
-    assert found.to_json() == text
-    shown = (DOCS / "cluster" / "cluster.txt").read_text(encoding="utf-8")
-    assert shown == cluster.table(found)
-    assert found.same
-    assert found.runs == len(cluster.grid(1)) == len(set(cluster.grid(1)))
-
-
 @pytest.mark.slow
-def test_the_command_that_measures(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("distributed")
-    assert main(["cluster", "--rounds", "1", "--updates", "2"]) == 0
-    found = cluster.Found.from_json((folder / "cluster" / "cluster.json").read_text())
-    assert capsys.readouterr().out.startswith(cluster.table(found))
-    assert found.same
-    assert [len(took) for took in found.sweeps.values()] == [1, 1]
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGTERM")
+def test_a_worker_that_is_told_to_end(folder: Path) -> None:
+    """Its run is given to the idle one at once, while it still has the files."""
+    distributed = pytest.importorskip("distributed")
+    long = of_section_6("sgld", data="digits", sizes=(64, 8, 10), updates=400, J=1000)
+    told: list[int] = []
+    with (
+        distributed.LocalCluster(
+            n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs=50
+        ) as local,
+        started(local.scheduler_address, folder, 2),
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        nannies = client.run(os.getppid)
+        with Where(address=local.scheduler_address).open() as pool:
+            assert pool is not None
+
+            def watch(_: float) -> bool:
+                if not told and list(folder.glob("out/*.checkpoint.npz")):
+                    busy = [
+                        name for name, tasks in client.processing().items() if tasks
+                    ]
+                    told.extend(nannies[name] for name in busy)
+                    os.kill(told[0], signal.SIGTERM)
+                return False
+
+            workers.train_all([long], folder / "out", executor=pool, watch=watch)
+    assert len(told) == 1
+    record = Place(folder / "out", long).record
+    assert record.read_bytes() == whole(long, folder / "alone")
+
+
+@contextmanager
+def started(address: str, folder: Path, count: int) -> Iterator[None]:
+    """Workers of one thread, each with the nanny that `dask worker` gives it."""
+    words = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+    words += ["--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
+    with ExitStack() as all_of_them:
+        for _ in range(count):
+            one = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+            all_of_them.callback(one.wait, 60)
+            all_of_them.callback(one.terminate)
+        yield

@@ -136,7 +136,7 @@ def chosen(*words: str) -> Setting:
         patch.setattr(
             workers, "train_all", lambda settings, *_, **__: kept.extend(settings)
         )
-        patch.setattr(command.checkpoints, "read", lambda _: 1 / 0)
+        patch.setattr(command.checkpoints, "history_of", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(["train", *words])
     return kept[0]

@@ -17,15 +17,16 @@ the last of them.
 import hashlib
 import json
 import math
-import os
 import platform
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import IO, Any
 from zipfile import ZIP_STORED, ZipFile
 
@@ -43,6 +44,7 @@ from refimpl.experiments.records import (
     naming,
     parsed,
     partial,
+    rename,
     settle,
     write_whole,
 )
@@ -56,10 +58,17 @@ PAUSE = 5.0
 """Seconds from checkpoint to checkpoint."""
 
 COMPLETE = "complete"
+_EARLY = re.compile(r"update ([1-9]\d{0,17}) left the representable numbers")
+
+_POLL = 0.2  # seconds from try to try
 
 
 class Interrupted(RefimplError):
     """A run was asked to stop; its files are ready to go on from."""
+
+
+class Busy(InvalidParameter):
+    """Another process, or thread, is writing the files of a run."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +120,18 @@ class Place:
         return self.record.exists()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, patient: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Be the only one who writes these files; made anew with their folder.
+
+        Parameters
+        ----------
+        patient : callable
+            Asked whether to go on waiting for another process, or thread, that does.
 
         Raises
         ------
-        InvalidParameter
-            If another process, or thread, is.
+        Busy
+            If another one does, and nobody is patient.
         MissingExtra
             If filelock is absent.
         OSError
@@ -131,19 +145,25 @@ class Place:
                 '`experiments` brings: pip install "local-entropy-oracle[experiments]"'
             ) from error
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self._lock
+        lock = FileLock(self._lock)
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout as error:
+                if not patient():
+                    raise Busy(
+                        f"another process is writing {self.growing}: wait for it, a "
+                        "minute if its sweep on a cluster was killed, or choose "
+                        "another folder"
+                    ) from error
+            sleep(_POLL)
         try:
-            with FileLock(file, blocking=False):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # Windows removes it on release
-                        file.unlink()
-        except Timeout as error:
-            raise InvalidParameter(
-                f"another process is writing {self.growing}: wait for it, or choose "
-                "another folder"
-            ) from error
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes nothing that is open
+                self._lock.unlink()
+            lock.release()
 
     def tidy(self) -> None:
         """Remove what a finished run needs no more, unless somebody is writing it."""
@@ -206,7 +226,8 @@ class Checkpoint:
                 raise ValueError("counts that do not fit")
         except Exception as error:  # of zipfile and of NumPy, in great variety
             raise InvalidParameter(
-                f"{path} is no checkpoint of this version: begin anew with --force"
+                f"{path} is no checkpoint of this version: remove it, and its run "
+                "begins anew"
             ) from error
         digest = str(found["digest"])
         return cls(k, found["x"], found["last"], length, digest, found["seconds"])
@@ -318,6 +339,7 @@ def train(
     *,
     force: bool = False,
     watch: Callable[[int], bool] = lambda _: False,
+    patient: Callable[[], bool] = lambda: False,
     pause: float = PAUSE,
 ) -> Path:
     """Run a setting, or the rest of it, or nothing if it is finished.
@@ -333,6 +355,8 @@ def train(
         Whether to begin anew whatever is there.
     watch : callable
         Told k after every update; the run stops if it answers true.
+    patient : callable
+        Asked whether to go on waiting for another process that writes the files.
     pause : float
         Seconds from checkpoint to checkpoint.
 
@@ -346,8 +370,8 @@ def train(
     Interrupted
         If `watch` stopped it.
     InvalidParameter
-        If the data do not fit, files of other versions or data are in the way, or
-        another process is writing them.
+        If the data do not fit, or files of other versions or data are in the way;
+        `Busy`, if another process is writing them.
     MissingExtra
         If threadpoolctl or filelock is absent.
     OSError
@@ -356,7 +380,7 @@ def train(
     place = Place(folder, setting)
     if force or not place.is_finished:
         found = data()  # or the exception that leaves all as it was
-        with place.alone(), one_blas_thread():
+        with place.alone(patient), one_blas_thread():
             if force:
                 place.forget()
             if not place.is_finished:
@@ -395,7 +419,7 @@ class _Run:
             settle(out)
         times = {"seconds_per_update": [round(s, 7) for s in self.seconds]}
         write_whole(place.times, json.dumps(times) + "\n")
-        os.replace(place.growing, place.record)
+        rename(place.growing, place.record)
 
     def _updates(self, state: State, out: IO[bytes]) -> dict[str, str]:
         """All that are left; how it ended."""
@@ -411,7 +435,7 @@ class _Run:
                 return {"ended": COMPLETE, "weights": _digest(state.x)}
             state = following
             self.seconds.append(perf_counter() - began)
-            if self.training.is_due(state):
+            if self.place.setting.is_due(state.k):
                 out.write(_line(asdict(self.training.evaluate(state))))
             stop = self.watch(state.k)
             if stop or monotonic() - saved > self.pause:
@@ -436,14 +460,19 @@ def header(setting: StoredSetting, data: Data) -> bytes:
     values = {
         "schema": SCHEMA,
         "setting": setting.to_record(),
-        "versions": {
-            "refimpl": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy", "numba")},
-        },
+        "versions": versions(),
         "data_warnings": list(data.warnings),
     }
     return _line(values)
+
+
+def versions() -> dict[str, str]:
+    """Of all that a record may depend on, by name."""
+    return {
+        "refimpl": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "numba")},
+    }
 
 
 def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> History:
@@ -452,7 +481,8 @@ def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> Hi
     Raises
     ------
     InvalidParameter
-        If it is no record of this version.
+        If it is no record of this version, or does not have the evaluations that its
+        setting asks for.
     OSError
         If the file cannot be read.
     """
@@ -461,18 +491,68 @@ def read(path: Path, setting: Any = Setting, evaluation: Any = Evaluation) -> Hi
         first, last = as_fields(_Head, head), as_fields(_End, end)
         if first["schema"] != SCHEMA:
             raise ValueError(f"the schema {first['schema']}")
-        return History(
+        found = History(
             setting.of_record(first["setting"]),
             first["versions"],
             first["data_warnings"],
             tuple(evaluation.of_record(row) for row in rows),
             last["ended"],
         )
+        _require_all_evaluations(found)
     except ValueError as error:
         raise InvalidParameter(
-            f"{path} is no record of a training run by this version: begin anew with "
-            "--force, or move it away"
+            f"{path} is no record of a training run by this version: move it away, and "
+            "its run begins anew"
         ) from error
+    return found
+
+
+def _require_all_evaluations(found: History) -> None:
+    early = _EARLY.fullmatch(found.ended)
+    if not early and found.ended != COMPLETE:
+        raise ValueError("an end that no run has")
+    total = found.setting.total
+    made = int(early[1]) - 1 if early else total
+    pairs = zip_longest((one.k for one in found.evaluations), found.setting.due(made))
+    if (early and made >= total) or any(k != due for k, due in pairs):
+        raise ValueError("other evaluations than the setting asks for")
+
+
+def history_of(place: Place, evaluation: Any = Evaluation) -> History:
+    """Of a finished run, from its record.
+
+    Raises
+    ------
+    InvalidParameter
+        If the file has no record of this version, or another setting's.
+    OSError
+        If it cannot be read.
+    """
+    found = read(place.record, type(place.setting), evaluation)
+    if found.setting != place.setting:
+        raise InvalidParameter(
+            f"{place.record} has the record of another setting than its name says, of "
+            f"{found.setting.slug}: move it away, and its run begins anew"
+        )
+    return found
+
+
+def of_other_versions(histories: Iterable[History]) -> list[str]:
+    """A sentence, if there are some."""
+    here, every = versions(), list(histories)
+    others = [one for one in every if one.versions != here]
+    if not others:
+        return []
+    differing = {
+        f"{name} {one.versions.get(name)}, not {here.get(name)}": None
+        for one in others
+        for name in here | one.versions
+        if one.versions.get(name) != here.get(name)
+    }
+    return [
+        f"{len(others)} of {len(every)} records were computed by other versions, which "
+        f"may compute other bits, and stay as they are: {'; '.join(differing)}"
+    ]
 
 
 def seconds_per_update(path: Path) -> float | None:
@@ -515,12 +595,13 @@ def _resumable(place: Place, head: bytes) -> Checkpoint | None:
         if file.readline() != head:
             raise InvalidParameter(
                 f"{place.growing} was begun with other versions or data, which may "
-                "compute other bits: finish it with these, or begin anew with --force"
+                "compute other bits: finish it with these, or remove it, and its run "
+                "begins anew"
             )
     if _digest_of(place.growing, kept.length) != kept.digest:
         raise InvalidParameter(
             f"{place.checkpoint} was not written beside this {place.growing.name}, or "
-            "one of them is damaged: begin anew with --force"
+            "one of them is damaged: remove both, and their run begins anew"
         )
     return kept
 

@@ -1,19 +1,17 @@
 """What a cluster buys: constants of Algorithm 4's L processors, and a sweep timed.
 
-One weight update of Algorithm 4 by L processors consists of
+J samples are P = ceil(J / n) pieces, k of them in a task, the smaller of ceil(P / L)
+and TOGETHER: N = ceil(P / k) tasks.  One weight update takes
 
-    J c / L  +  a  +  L b / beta  +  P (s / beta + m),    P = ceil(J / n)
+    ceil(N / L) k n c  +  a  +  N b / beta  +  P (s / beta + m)
 
-seconds: J samples of c seconds each; a round trip a; the law and its seeds, b bytes for
-each processor, over a line of beta bytes per second; and the answers of P pieces of n
-samples, s bytes each, which are merged in m seconds one after the other.  All but the
-first is communication, K = a + P (s / beta + m) of it whatever L is: it outweighs the
-computation from
+seconds: the processor with the most tasks computes for c seconds a sample; a round trip
+a; the law and its seeds, b bytes for each task, over a line of beta bytes per second;
+and the answers of P pieces, s bytes each, which are merged in m seconds one after the
+other.  All but the first is communication.
 
-    L* = (sqrt(K^2 + 4 J c b / beta) - K) / (2 b / beta)
-
-processors on.  The images are random, and the cluster is one of this machine: what its
-loopback does not slow down, a network does.
+The images are random, and the cluster is one of this machine: what its loopback does
+not slow down, a network does.
 """
 
 import json
@@ -21,24 +19,32 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
-import numpy as np
-
 from refimpl.arrays import Array
 from refimpl.experiments import executors
 from refimpl.experiments.checkpoints import Place
 from refimpl.experiments.settings import Setting, of_section_6
-from refimpl.experiments.threads import one_blas_thread
+from refimpl.experiments.threads import OneCore, one_blas_thread
 from refimpl.experiments.timing import mean_seconds
 from refimpl.experiments.workers import train_all
-from refimpl.importance import Piece, Weighing, samples_per_piece
+from refimpl.importance import (
+    TOGETHER,
+    Answer,
+    ImportanceSampling,
+    Piece,
+    Weighing,
+    WeightedSums,
+    samples_per_piece,
+)
 from refimpl.initialisations import initial
 from refimpl.interfaces import Loss
+from refimpl.laws import GibbsLaw
 from refimpl.network import Network
 from refimpl.streams import stream
 
@@ -51,7 +57,9 @@ LINES = {"1 Gbit/s": GIGABIT, "10 Gbit/s": 10 * GIGABIT}
 """Bytes per second of lines that are not measured."""
 
 WORKERS = 2
-ECHO = 2**20  # numbers that are sent back to measure the line, 8 MiB
+TIMED = 1_000
+"""J of the weight updates that are timed."""
+ECHO = 2**16  # numbers in each answer that is sent back to measure the line, 512 KiB
 
 Step = Callable[[int], object]
 
@@ -81,24 +89,48 @@ class Constants:
     b: int
     s: int
 
+    def computing(self, J: int, L: int) -> float:
+        """Seconds of the processor that has the most to compute."""
+        pieces, together, tasks = self.shares(J, L)
+        most = -(-tasks // L) * together
+        if (tasks - 1) % L == 0:  # it has the last task, in which some are missing
+            most -= tasks * together - pieces
+        return self.c * min(J, most * self.n)
+
+    def sending(self, J: int, L: int, a: float, beta: float) -> float:
+        """Seconds of a weight update in which nothing is computed."""
+        pieces, _, tasks = self.shares(J, L)
+        return a + tasks * self.b / beta + pieces * (self.s / beta + self.m)
+
     def seconds(self, J: int, L: int, a: float, beta: float) -> float:
         """Of one weight update."""
-        return J * self.c / L + self._always(J, a, beta) + L * self.b / beta
+        return self.computing(J, L) + self.sending(J, L, a, beta)
 
-    def limit(self, J: int, a: float, beta: float) -> float:
-        """L*, from which on communication outweighs computation; at least 0."""
-        K, each = self._always(J, a, beta), self.b / beta
-        return float((np.sqrt(K * K + 4 * J * self.c * each) - K) / (2 * each))
+    def limit(self, J: int, a: float, beta: float) -> int | None:
+        """The fewest processors for which communication outweighs computation.
+
+        None if no number does: more processors than pieces find nothing to do.
+        """
+        for L in range(1, self.shares(J, 1)[0] + 1):
+            if self.sending(J, L, a, beta) >= self.computing(J, L):
+                return L
+        return None
+
+    def fastest(self, J: int, a: float, beta: float) -> int:
+        """The number of processors that take the shortest time, the smallest such."""
+        most = self.shares(J, 1)[0]
+        return min(range(1, most + 1), key=lambda L: self.seconds(J, L, a, beta))
 
     def bytes(self, J: int, L: int) -> int:
         """That one weight update sends, there and back."""
-        return L * self.b + self._pieces(J) * self.s
+        pieces, _, tasks = self.shares(J, L)
+        return tasks * self.b + pieces * self.s
 
-    def _pieces(self, J: int) -> int:
-        return -(-J // self.n)
-
-    def _always(self, J: int, a: float, beta: float) -> float:
-        return a + self._pieces(J) * (self.s / beta + self.m)
+    def shares(self, J: int, L: int) -> tuple[int, int, int]:
+        """How many pieces, how many of them in a task at most, how many tasks."""
+        pieces = -(-J // self.n)
+        together = min(-(-pieces // L), TOGETHER)
+        return pieces, together, -(-pieces // together)
 
 
 @dataclass(frozen=True)
@@ -114,6 +146,9 @@ class Found:
         Bytes per second that come back through it.
     runs : int
         Of the sweep.
+    updates : dict
+        Seconds of a weight update of TIMED samples in each round, alone and by all
+        workers, for each space by its name.
     sweeps : dict
         Seconds of the sweep in each round, by how many workers shared it.
     same : bool
@@ -124,6 +159,7 @@ class Found:
     a: float
     beta: float
     runs: int
+    updates: dict[str, dict[str, tuple[float, ...]]]
     sweeps: dict[str, tuple[float, ...]]
     same: bool
 
@@ -142,8 +178,13 @@ class Found:
         """What `to_json` wrote."""
         told = json.loads(text)
         told["spaces"] = tuple(Constants(**one) for one in told["spaces"])
-        told["sweeps"] = {key: tuple(took) for key, took in told["sweeps"].items()}
+        told["sweeps"] = _tuples(told["sweeps"])
+        told["updates"] = {name: _tuples(one) for name, one in told["updates"].items()}
         return cls(**told)
+
+
+def _tuples(took: dict[str, list[float]]) -> dict[str, tuple[float, ...]]:
+    return {key: tuple(seconds) for key, seconds in took.items()}
 
 
 # --- measuring
@@ -169,9 +210,11 @@ def measure(rounds: int, updates: int, said: Step = bool) -> Found:
         spaces = tuple(_constants(*one, rounds) for one in _spaces())
     runs = grid(updates)
     with _cluster() as client, TemporaryDirectory() as folder:
-        a, beta = _line(client.get_executor(), rounds)
+        pool = client.get_executor()
+        a, beta = _line(pool, rounds)
+        timed = {name: _updates(f, x, pool, rounds) for name, f, x in _spaces()}
         sweeps, same = _sweeps(client, runs, Path(folder), rounds, said)
-    return Found(spaces, a, beta, len(runs), sweeps, same)
+    return Found(spaces, a, beta, len(runs), timed, sweeps, same)
 
 
 def _spaces() -> Iterator[tuple[str, Loss, Array]]:
@@ -202,14 +245,46 @@ def _constants(name: str, f: Loss, x: Array, rounds: int) -> Constants:
 
 def _line(pool: Any, rounds: int) -> tuple[float, float]:
     """A round trip in seconds, and bytes per second on the way back."""
-    for echo in (1, ECHO):
-        pool.submit(np.ones, echo).result()  # wakes everybody
+    for size in (1, ECHO):
+        pool.submit(_answers_of, size).result()  # wakes everybody, draws the numbers
     # the best of many: what else the machine does only adds
     short, long = (
-        min(_seconds(lambda: pool.submit(np.ones, echo).result()) for _ in range(tries))  # noqa: B023
-        for echo, tries in ((1, 20 * rounds), (ECHO, 10 * rounds))
+        min(_seconds(lambda: pool.submit(_answers_of, size).result()) for _ in many)  # noqa: B023
+        for size, many in ((1, range(20 * rounds)), (ECHO, range(10 * rounds)))
     )
-    return short, 8 * ECHO / max(long - short, 1e-9)
+    return short, 8 * ECHO * TOGETHER / max(long - short, 1e-9)
+
+
+def _answers_of(size: int) -> list[Answer]:
+    """As of one task in a space of so many dimensions."""
+    drawn = _drawn(size)
+    return [Answer(WeightedSums(0.0, 1.0, 1.0, z, 1), []) for z in drawn]
+
+
+@cache
+def _drawn(size: int) -> Array:
+    """Numbers that no line compresses, shape (TOGETHER, size)."""
+    return stream(0, "algorithm").random((TOGETHER, size))
+
+
+def _updates(f: Loss, x: Array, pool: Any, rounds: int) -> dict[str, tuple[float, ...]]:
+    """Seconds of a weight update in each round, alone and by all, in turn."""
+    q = GibbsLaw(f, x, TAU)
+    ways = {
+        "1": ImportanceSampling(J=TIMED),
+        str(WORKERS): ImportanceSampling(
+            J=TIMED, workers=WORKERS, executor=OneCore(pool)
+        ),
+    }
+    took: dict[str, list[float]] = {workers: [] for workers in ways}
+    with one_blas_thread():
+        for number in range(rounds + 1):
+            for workers, update in ways.items():
+                rng = stream(0, "algorithm", number)
+                seconds = _seconds(lambda: update(q, rng=rng))  # noqa: B023
+                if number:  # the first compiles
+                    took[workers].append(seconds)
+    return {workers: tuple(took[workers]) for workers in took}
 
 
 def _computing(task: Callable[[], object], rounds: int) -> float:
@@ -300,8 +375,9 @@ def table(found: Found) -> str:
         f"Dask on this machine: a = {1e3 * found.a:.1f} milliseconds, "
         f"beta = {found.beta / 1e6:.0f} MB/s",
         "",
-        "                                        one process    at L* / 2",
-        "                  J  line           L*      seconds      seconds  megabytes",
+        "                         sending     alone     by L*       by L*   fastest",
+        "              J  line    from L* on   seconds   seconds   megabytes      at L"
+        "   seconds",
     ]
     lines += [
         _row(k, J, found.a, name, beta)
@@ -309,16 +385,28 @@ def table(found: Found) -> str:
         for J in SAMPLES
         for name, beta in {"measured": found.beta, **LINES}.items()
     ]
+    lines += ["", f"One weight update of {TIMED} samples, seconds"]
+    lines += [_of_updates(k, found) for k in found.spaces]
     lines += ["", _of_sweep(found)]
     return "\n".join(lines) + "\n"
 
 
 def _row(k: Constants, J: int, a: float, line: str, beta: float) -> str:
-    limit = k.limit(J, a, beta)
-    L = max(1, round(limit / 2))
+    limit, fastest = k.limit(J, a, beta), k.fastest(J, a, beta)
+    L = limit or k.shares(J, 1)[0]  # no more find anything to do
     return (
-        f"{k.name:<8}{J:>11}  {line:<9}{limit:>8.1f}{J * k.c:>13.3f}"
-        f"{k.seconds(J, L, a, beta):>13.3f}{k.bytes(J, L) / 1e6:>11.1f}"
+        f"{k.name:<8}{J:>7}  {line:<9}{limit or '-':>9}{J * k.c:>10.3f}"
+        f"{k.seconds(J, L, a, beta):>10.3f}{k.bytes(J, L) / 1e6:>12.1f}"
+        f"{fastest:>10}{k.seconds(J, fastest, a, beta):>10.3f}"
+    )
+
+
+def _of_updates(k: Constants, found: Found) -> str:
+    alone, shared = (median(took) for took in found.updates[k.name].values())
+    told = k.seconds(TIMED, WORKERS, found.a, found.beta)
+    return (
+        f"{k.name:<8} alone {alone:.3f}, by {WORKERS} workers {shared:.3f}, "
+        f"of which the formula says {told:.3f}"
     )
 
 

@@ -6,6 +6,7 @@ the records; a run whose worker dies is given to another one by the scheduler, a
 on from its checkpoint.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -86,12 +87,24 @@ class Where:
             yield None
             return
         dask = distributed()
-        with _client(dask, self.address) as client:
+        with _in_one_sentence(), _client(dask, self.address) as client:
             _require_workers(client, self.address)
             try:
                 yield client.get_executor()
             except dask.KilledWorker as error:
                 raise Lost("worker after worker died of a run") from error
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Without the tracebacks of a client whose scheduler is gone, which is told."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def distributed() -> Any:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -93,6 +93,8 @@ class MultilevelSetting(StoredSetting):
     InvalidParameter
         If a value is not what it should be, is missing, or says nothing to the method.
     """
+
+    early: ClassVar[tuple[int, ...]] = EARLY
 
     method: Method
     data: DataName = "mnist"
@@ -358,12 +360,6 @@ class Rounds:
     def resumed(self, k: int, x: Array, kept: Array) -> State:
         """The state of a checkpoint."""
         return State(k, x, Tally.of_numbers(kept))
-
-    def is_due(self, state: State) -> bool:
-        """Whether to evaluate the state: the first, every so often, and the last."""
-        k = state.k
-        often = k % self.setting.evaluate_every == 0
-        return often or k in EARLY or k == self.setting.total
 
     def evaluate(self, state: State) -> Seen:
         """What is seen of a state."""

@@ -17,7 +17,7 @@ from refimpl.experiments.checkpoints import (
     COMPLETE,
     History,
     Place,
-    read,
+    history_of,
     seconds_per_update,
 )
 from refimpl.experiments.multilevel import (
@@ -109,9 +109,9 @@ def gathered(chosen: Sequence[MultilevelSetting], folder: Path) -> list[Found]:
     """What the finished records of a folder say."""
     found = []
     for one in chosen:
-        record = Place(folder, one).record
-        history = read(record, MultilevelSetting, Seen)
-        found.append(Found(one, history, seconds_per_update(record)))
+        place = Place(folder, one)
+        seconds = seconds_per_update(place.record)
+        found.append(Found(one, history_of(place, Seen), seconds))
     return found
 
 

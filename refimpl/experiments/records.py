@@ -194,7 +194,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             with fresh(path).open("wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
                 settle(file)
-            os.replace(fresh(path), path)
+            rename(fresh(path), path)
         except OSError:
             with suppress(OSError):
                 fresh(path).unlink()
@@ -219,6 +219,20 @@ def settle(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
+def rename(old: Path, new: Path) -> None:
+    """Give a file its name, which is on the disk when this returns.
+
+    Where folders cannot be opened, as on Windows, it is there some time later.
+    """
+    os.replace(old, new)
+    with suppress(OSError):
+        folder = os.open(new.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 @contextmanager
 def writer(path: Path) -> Iterator["Writer"]:
     """Write records to a partial file, which gets its name when all are there."""
@@ -226,7 +240,7 @@ def writer(path: Path) -> Iterator["Writer"]:
         with partial(path).open("w", encoding="utf-8", newline="\n") as file:
             yield Writer(file)
             settle(file)
-        os.replace(partial(path), path)
+        rename(partial(path), path)
 
 
 class Writer:

@@ -36,7 +36,7 @@ from refimpl.experiments.checkpoints import (
     COMPLETE,
     History,
     Place,
-    read,
+    history_of,
     seconds_per_update,
 )
 from refimpl.experiments.settings import METHODS, Method, Setting, of_section_6
@@ -343,7 +343,7 @@ def gathered(of_seeds: Sequence[Sequence[Curve]], folder: Path) -> list[Found]:
     folder : Path
     """
     return [
-        Found(same[0], tuple(read(Place(folder, one.setting).record) for one in same))
+        Found(same[0], tuple(history_of(Place(folder, one.setting)) for one in same))
         for same in zip(*of_seeds, strict=True)
     ]
 

@@ -112,6 +112,11 @@ MEANING = {
 """What each field of a setting means."""
 
 
+def foreign(method: Any) -> set[str]:
+    """The fields that say nothing to a method, which other methods have."""
+    return _ONE_S_OWN - set(_OWN[method]) if method in _OWN else set()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting(StoredSetting):
     """One training run; `MEANING` says what each field is.
@@ -179,12 +184,12 @@ class Setting(StoredSetting):
 
     def _require_own_fields(self) -> None:
         require_known("method", self.method, METHODS)
-        own = _OWN[self.method]
+        own, others = _OWN[self.method], foreign(self.method)
         for name in (one.name for one in fields(self)):
             absent = getattr(self, name) is None
             if absent and (name in own or name not in _ONE_S_OWN | _OPTIONAL):
                 raise InvalidParameter(f"{self.method} needs {name}")
-            if not absent and name in _ONE_S_OWN - set(own):
+            if not absent and name in others:
                 raise InvalidParameter(
                     f"{name} says nothing to {self.method}: leave it out"
                 )
@@ -200,7 +205,7 @@ class Setting(StoredSetting):
             )
 
     def _check_together(self) -> None:
-        initial((1, 1), self.initialisation, stream(0, "initialisation"))
+        initial((1, 1), self.initialisation, stream(self.seed, "initialisation"))
         if self.epsilon is not None:
             Harmonic(self.epsilon)
         if self.in_span is not None and not isinstance(self.in_span, bool):

@@ -3,8 +3,10 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from functools import singledispatch
+from heapq import merge
 from typing import Any, ClassVar, Self
 
 from refimpl.errors import InvalidParameter
@@ -14,9 +16,13 @@ from refimpl.experiments.data import Data
 class StoredSetting(ABC):
     """A frozen dataclass of numbers and words with a method, data and a seed."""
 
+    early: ClassVar[tuple[int, ...]] = ()
+    """Updates after which a run is evaluated beside every so often."""
+
     __dataclass_fields__: ClassVar[dict[str, Any]]
     method: Any
     data: Any
+    evaluate_every: Any
     seed: Any
 
     @property
@@ -27,6 +33,17 @@ class StoredSetting(ABC):
     @abstractmethod
     def work(self, k: int) -> float:
         """How much the first k updates are, for the time that is left."""
+
+    def is_due(self, k: int) -> bool:
+        """Whether a run is evaluated after k updates: also at the end."""
+        often = k % self.evaluate_every == 0
+        return often or k in self.early or k == self.total
+
+    def due(self, made: int) -> Iterator[int]:
+        """All these k, in their order, of a run that made so many updates."""
+        often = range(0, made + 1, self.evaluate_every)
+        more = sorted({k for k in (*self.early, self.total) if k <= made})
+        return merge(often, (k for k in more if k not in often))
 
     @property
     def slug(self) -> str:

@@ -31,10 +31,11 @@ from refimpl.experiments.checkpoints import (
     COMPLETE,
     History,
     Place,
-    read,
+    history_of,
+    of_other_versions,
     seconds_of,
 )
-from refimpl.experiments.settings import CHOICES, Setting, of_section_6
+from refimpl.experiments.settings import CHOICES, Setting, foreign, of_section_6
 
 PARTS = {"base": dict, "grid": dict, "runs": list}
 """What a file consists of; the base may be absent, and one of the others."""
@@ -100,6 +101,7 @@ def runs(told: Mapping[str, Any]) -> list[Setting]:
     _require_fields("[base]", base)
     found: dict[Setting, str] = {}
     for where, changes in _told(told):
+        _require_suitable(where, base, changes)
         setting = _setting(where, {**base, **changes})
         if setting in found:
             raise InvalidParameter(f"{where} was told before, as {found[setting]}")
@@ -139,6 +141,19 @@ def _combinations(grid: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]
         changes = dict(zip(grid, chosen, strict=True))
         says = ", ".join(f"{name} = {value}" for name, value in changes.items())
         yield f"the run of [grid] with {says}", changes
+
+
+def _require_suitable(
+    where: str, base: Mapping[str, Any], changes: Mapping[str, Any]
+) -> None:
+    """Of what is told to all runs alike, nothing that this one does not have."""
+    method = changes.get("method", base.get("method"))
+    for name in base:
+        if name not in changes and name in foreign(method):
+            raise InvalidParameter(
+                f"{where}: {name} of [base] says nothing to {method}: leave it out "
+                "there, and tell it to the runs of other methods"
+            )
 
 
 def _setting(where: str, changes: dict[str, Any]) -> Setting:
@@ -226,7 +241,7 @@ def finished(settings: Iterable[Setting], folder: Path) -> list[Finished]:
     Raises
     ------
     InvalidParameter
-        If a record is none, or its file of seconds is damaged.
+        If a record is none, or another run's, or its file of seconds is damaged.
     OSError
         If a record cannot be read.
     """
@@ -236,7 +251,7 @@ def finished(settings: Iterable[Setting], folder: Path) -> list[Finished]:
 def _finished(place: Place) -> Finished:
     seconds = seconds_of(place.record)
     total = None if seconds is None else sum(seconds)
-    return Finished(read(place.record), total, place.record.name)
+    return Finished(history_of(place), total, place.record.name)
 
 
 def table(runs: Sequence[Finished]) -> str:
@@ -260,13 +275,13 @@ def table(runs: Sequence[Finished]) -> str:
 
 
 def warnings(runs: Iterable[Finished]) -> list[str]:
-    """What must be known of their data, and why some ended early."""
+    """What must be known of their data and versions, and why some ended early."""
     histories = [run.history for run in runs]
     found = {text: None for one in histories for text in one.data_warnings}
     early = [
         f"{one.setting.slug}: {one.ended}" for one in histories if one.ended != COMPLETE
     ]
-    return [*found, *early]
+    return [*found, *of_other_versions(histories), *early]
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import scipy.linalg  # noqa: F401  (its BLAS must be loaded where threads are limited)
 
-from refimpl.errors import MissingExtra
+from refimpl.errors import InvalidParameter, MissingExtra
 
 
 @contextmanager
@@ -102,6 +102,11 @@ class OneCore(Executor):
     executor : concurrent.futures.Executor
         What runs them; its processes must find this package installed.
 
+    Raises
+    ------
+    InvalidParameter
+        If it is none.
+
     Examples
     --------
     >>> from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +116,10 @@ class OneCore(Executor):
     """
 
     def __init__(self, executor: Executor) -> None:
+        if not isinstance(executor, Executor):
+            raise InvalidParameter(
+                f"executor must be one of concurrent.futures, got {executor!r}"
+            )
         self._executor = executor
 
     def submit(

@@ -227,11 +227,6 @@ class Training:
             tuple(map(_if_finite, spread)),
         )
 
-    def is_due(self, state: State) -> bool:
-        """Whether the state is one to be evaluated: every so often, and the last."""
-        k = state.k
-        return k % self.setting.evaluate_every == 0 or k == self.setting.total
-
 
 def _by_sgd(state: State, losses: Iterable[Loss], eta: Any) -> Iterator[State]:
     for iterate in sgd(losses, state.x, eta=eta):
@@ -259,7 +254,7 @@ def run(setting: Setting, data: Data) -> Iterator[Evaluation]:
     begin = training.begin()
     yield training.evaluate(begin)
     for state in training.after(begin):
-        if training.is_due(state):
+        if setting.is_due(state.k):
             yield training.evaluate(state)
 
 

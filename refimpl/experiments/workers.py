@@ -5,7 +5,8 @@ What a run computes does not depend on who computes it, nor on what runs beside 
 Processes of this machine tell their parent how far they are through memory they share.
 With other executors all that is shared is the folder of the records: in it lies a file,
 the *leave*, for as long as runs may go on.  A worker that does not find it computes
-nothing: either it was told to stop, or it does not see the folder.
+nothing: either it was told to stop, or it does not see the folder.  The command renews
+the leave every few seconds: a run whose command was killed stops, too.
 """
 
 import multiprocessing
@@ -21,23 +22,32 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import mkstemp
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
 from refimpl.errors import InvalidParameter
 from refimpl.experiments import data as data_sets
-from refimpl.experiments.checkpoints import Interrupted, Place, train
+from refimpl.experiments.checkpoints import Busy, Interrupted, Place, train
 from refimpl.experiments.stored import StoredSetting
 
 MOST = 4
 """Processes at once unless more are asked for: each holds the images, 0.8 GB."""
 
+SILENCE = 40.0
+"""Seconds without a renewal of the leave after which runs elsewhere stop."""
+
+PATIENCE = 60.0
+"""Seconds that a worker waits for another one that still writes the files of its run:
+longer than a run goes on whose command was killed, or whose worker is told to end."""
+
 _POLL = 0.2  # seconds
+_RENEWAL = 5.0  # seconds, more than file systems round times to
+_LEAVE = ".leave-"
 
 Watch = Callable[[float], bool]
 Futures = dict[Future[Any], StoredSetting]
@@ -94,7 +104,8 @@ def train_all(
         If `watch` stopped a run; `Lost`, if a process was ended from outside or the
         executor gave a run up.
     InvalidParameter
-        If a worker of the executor does not see the folder.
+        If a worker of the executor does not see the folder, or, when all others are
+        finished, if somebody else was writing the files of a run.
     RefimplError, OSError
         As `refimpl.experiments.checkpoints.train`.
     """
@@ -125,7 +136,11 @@ def _forget(
 
 
 def _train(
-    setting: StoredSetting, folder: Path, data_folder: Path | None, watch: Watch
+    setting: StoredSetting,
+    folder: Path,
+    data_folder: Path | None,
+    watch: Watch,
+    patient: Callable[[], bool] = lambda: False,
 ) -> None:
     """One run; `watch` is told its work update by update, and first what was kept."""
     told = 0.0
@@ -135,7 +150,10 @@ def _train(
         more, told = setting.work(k) - told, setting.work(k)
         return watch(more)
 
-    train(setting, lambda: _data(setting.data, data_folder), folder, watch=tell)
+    def load() -> data_sets.Data:
+        return _data(setting.data, data_folder)
+
+    train(setting, load, folder, watch=tell, patient=patient)
 
 
 @cache
@@ -205,8 +223,8 @@ def _side_by_side(
     _require_all(settings, folder)
 
 
-def _follow(futures: Futures, done: Callable[[], float], watch: Watch) -> None:
-    """Until all are finished, one fails, or `watch` wishes to stop."""
+def _follow(futures: Futures, done: Callable[[], float], watch: Watch) -> bool:
+    """Until all are finished, one fails, or `watch` wishes to stop: whether it did."""
     told, left = 0.0, set(futures)
     while left:
         finished, left = wait(left, _POLL, return_when=FIRST_EXCEPTION)
@@ -214,8 +232,9 @@ def _follow(futures: Futures, done: Callable[[], float], watch: Watch) -> None:
             _raise_but_interrupted(one)
         by_now = done()
         if watch(by_now - told):
-            return
+            return True
         told = by_now
+    return False
 
 
 def _raise_but_interrupted(future: Future[Any]) -> None:
@@ -259,54 +278,123 @@ def _elsewhere(
 ) -> None:
     folder = folder.absolute()  # a worker stands somewhere else
     data_folder = data_folder and data_folder.absolute()
-    leave, futures = _leave(folder), Futures()
+    futures = Futures()
 
     def done() -> float:
         return work([one for future, one in futures.items() if future.done()])
 
     try:
-        for one in settings:
-            futures[executor.submit(_far, one, folder, data_folder, leave)] = one
-        _follow(futures, done, watch)
+        with _renewed(_leave(folder)) as leave:
+            for one in settings:
+                futures[executor.submit(_far, one, folder, data_folder, leave)] = one
+            stopped = _follow(futures, done, watch)
     finally:
-        leave.unlink(missing_ok=True)
         wait(futures)
+    if not stopped:
+        _require_none_left_out(futures)
     _require_all(settings, folder)
+
+
+def _require_none_left_out(futures: Futures) -> None:
+    """Of runs that are all over, and did not fail."""
+    if any(one.exception() for one in futures):
+        raise Lost("workers saw no sign of this command, and stopped")
+    if left_out := [said for one in futures if (said := one.result())]:
+        raise InvalidParameter(
+            f"{len(left_out)} of {len(futures)} runs could not be had: {left_out[0]}"
+        )
 
 
 def _leave(folder: Path) -> Path:
     """A file that says that runs may go on."""
     folder.mkdir(parents=True, exist_ok=True)
-    number, name = mkstemp(prefix=".leave-", dir=folder)
+    number, name = mkstemp(prefix=_LEAVE, dir=folder)
     os.close(number)
     return Path(name)
 
 
+@contextmanager
+def _renewed(leave: Path) -> Iterator[Path]:
+    """Shown to be meant, again and again, and removed in the end."""
+    over = Event()
+
+    def renew() -> None:
+        while not over.wait(_RENEWAL):
+            with suppress(OSError):  # a file system may be away for a moment
+                os.utime(leave)
+
+    thread = Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield leave
+    finally:
+        over.set()
+        thread.join()
+        leave.unlink(missing_ok=True)
+
+
+def forget_leaves(folder: Path) -> None:
+    """Remove what commands left that were killed.
+
+    Their age is told by the clock of the file system, which may be on another machine.
+    """
+    others = list(folder.glob(f"{_LEAVE}*"))
+    if others:
+        with suppress(OSError):
+            own = _leave(folder)
+            now = own.stat().st_mtime
+            own.unlink()
+            for one in others:
+                if now - one.stat().st_mtime > SILENCE:
+                    one.unlink()
+
+
 def _far(
     setting: StoredSetting, folder: Path, data_folder: Path | None, leave: Path
-) -> None:
-    """One run, on a worker."""
-    if not _has(leave):  # if it was taken away, nobody listens any more
+) -> str:
+    """One run, on a worker; why there is none, if somebody else keeps its files."""
+    listener = _Listener(leave)
+    if listener.seen is None:  # if it was taken away, nobody listens any more
         raise InvalidParameter(
             f"the worker on {platform.node()} does not see {folder}, where the records "
             "are kept: choose a folder that all workers share"
         )
-    asked = monotonic()
+    begun = monotonic()
 
     def watch(_: float) -> bool:
-        nonlocal asked
-        if monotonic() - asked < _POLL:
-            return False
-        asked = monotonic()
-        return not _has(leave)
+        return monotonic() - listener.asked >= _POLL and not listener.has_leave()
 
-    _train(setting, folder, data_folder, watch)
+    def patient() -> bool:
+        return monotonic() - begun < PATIENCE and listener.has_leave()
 
-
-def _has(leave: Path) -> bool:
-    """By opening it: what a network file system says of its name may be old."""
     try:
-        leave.open("rb").close()
+        _train(setting, folder, data_folder, watch, patient)
+    except Busy as error:
+        return str(error)
+    return ""
+
+
+class _Listener:
+    """Whether a run may go on; by this machine's clock alone, which goes evenly."""
+
+    def __init__(self, leave: Path) -> None:
+        self.leave = leave
+        self.seen = _renewal(leave)
+        self.asked = self.heard = monotonic()
+
+    def has_leave(self) -> bool:
+        """Whether it is there, and was renewed not long ago."""
+        self.asked, seen = monotonic(), _renewal(self.leave)
+        if seen != self.seen:
+            self.seen, self.heard = seen, self.asked
+        return seen is not None and self.asked - self.heard < SILENCE
+
+
+def _renewal(leave: Path) -> int | None:
+    """When it was renewed last, by opening it: what a network file system says of its
+    name may be old."""
+    try:
+        with leave.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime_ns
     except OSError:
-        return False
-    return True
+        return None
