@@ -278,7 +278,14 @@ def resolved(
             yield Problem(f"{kind} d={d} #{i}", loss, x, tau, worst)
 
 
-@pytest.mark.parametrize(("d", "repeats"), [(1, 16), (2, 3)])
+@pytest.mark.parametrize(
+    ("d", "repeats"),
+    [
+        *((1, 8), (2, 2)),
+        pytest.param(1, 16, marks=pytest.mark.slow),
+        pytest.param(2, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_quadrature_of_local_entropy(d: int, repeats: int) -> None:
     answered = 0
     kinds = ("quartic", "trigonometric", "gaussian_wells")

@@ -89,6 +89,19 @@ class Source:
                 used |= {node.attr} if numpy else set()
         return frozenset(used)
 
+    @cached_property
+    def threads(self) -> tuple[int, ...]:
+        """Lines that say how many threads there are to be."""
+        return tuple(
+            node.lineno
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.expr | ast.alias | ast.keyword)
+            and (
+                re.fullmatch(THREADS, _word(node)) is not None
+                or (isinstance(node, ast.keyword) and node.arg == "parallel")
+            )
+        )
+
 
 def sources(root: Path, *below: str) -> list[Source]:
     files = sorted(file for folder in below for file in (root / folder).rglob("*.py"))
@@ -110,14 +123,14 @@ def _source(path: str, module: str, text: str) -> Source:
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes, also within functions, but none under `if TYPE_CHECKING`."""
-    for child in ast.iter_child_nodes(node):
+    ahead = [*ast.iter_child_nodes(node)]
+    while ahead:
+        child = ahead.pop()
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _executed(other)
+            ahead += child.orelse
         else:
             yield child
-            yield from _executed(child)
+            ahead += ast.iter_child_nodes(child)
 
 
 def _imported(node: ast.AST, module: str, path: str) -> Iterator[str]:
@@ -133,7 +146,7 @@ def _imported(node: ast.AST, module: str, path: str) -> Iterator[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
         yield from (f"{base}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Call) and node.args:
-        by_name = ast.unparse(node.func).endswith(("import_module", "__import__"))
+        by_name = _word(node.func).endswith(("import_module", "__import__"))
         if by_name and isinstance(node.args[0], ast.Constant):
             yield str(node.args[0].value)
 
@@ -304,16 +317,11 @@ THREADS = r"\w+_NUM_THREADS|(get|set)_num_threads|threadpool_\w+|ThreadpoolContr
 def threads_have_one_place(root: Path) -> list[str]:
     """Of matrix products, in a process and in those that the judge starts."""
     return [
-        f"{source.path}, line {node.lineno}: threads"
+        f"{source.path}, line {line}: threads"
         for source in sources(root, "refimpl", "verification")
         if source.module
         not in ("refimpl.experiments.threads", "verification.false_alarms")
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.expr | ast.alias | ast.keyword)
-        and (
-            re.fullmatch(THREADS, _word(node)) is not None
-            or (isinstance(node, ast.keyword) and node.arg == "parallel")
-        )
+        for line in source.threads
     ]
 
 

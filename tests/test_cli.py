@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.resources import files
 
 import jsonschema
 import pytest
 
+from verification import runner
 from verification.__main__ import main
+from verification.checks import REGISTRY, all_checks
 from verification.report import json_report
 from verification.report.terminal import Terminal
 
@@ -55,6 +59,16 @@ class Slow(Good):
         if tau > 1:
             time.sleep(60)
         return 1.0
+
+
+class Deaf:
+    def heat(self, loss, x, tau):
+        while True:
+            try:
+                print("asked", flush=True)
+                time.sleep(60)
+            except BaseException:
+                continue
 
 
 class Broken:
@@ -127,7 +141,29 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def judge(*words, **keywords):
+def judge(*words):
+    """The judge of toy checks in this process, which starts it sooner than another."""
+    out, errors = io.StringIO(), io.StringIO()
+    all_checks()  # which fills the registry that the driver empties
+    checks = dict(REGISTRY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["judge.py", *words])
+        patch.setattr(sys, "path", list(sys.path))
+        for replaced in ("self_check", "run_check"):
+            patch.setattr(runner, replaced, getattr(runner, replaced))
+        try:
+            with redirect_stdout(out), redirect_stderr(errors):
+                runpy.run_path("judge.py", run_name="__main__")
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.modules.pop("toys", None)
+            REGISTRY.clear()
+            REGISTRY.update(checks)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
+
+
+def judge_in_a_process(*words, **keywords):
     command = [sys.executable, "judge.py", *words]
     return subprocess.run(
         command,
@@ -154,7 +190,8 @@ def report_of(path):
 
 def test_a_conforming_subject_and_its_report(folder):
     out = folder / "report.json"
-    done = judge("run", "--subject", "toys:good", "--seed", "11", "--json", str(out))
+    words = ("run", "--subject", "toys:good", "--seed", "11", "--json", str(out))
+    done = judge_in_a_process(*words)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "good conforms in what was run: 3 checks passed." in done.stdout
@@ -226,7 +263,7 @@ def test_levels_and_ids_choose_checks(folder):
         (["run", "--seed", "x"], "a seed is an integer >= 0"),
         (["run", "EQ99-77"], "there is no check 'EQ99-77'"),
         (["explain"], "ID"),
-        (["explain", "EQ99-77"], "there is no check 'EQ99-77'"),
+        (["explain", "EQ99-77"], "there is no check or mistake 'EQ99-77'"),
         (["run", "--subject", "toys.py"], "package.module:object"),
         (["run", "--subject", "./toys.py:Good"], "package.module:object"),
         (["run", "--subject", "nowhere.toys:Good"], "no module 'nowhere'"),
@@ -292,6 +329,54 @@ def test_control_c_leaves_the_partial_report(folder):
     assert [e["id"] for e in report_of(folder / "r.json")["checks"]] == ["HEAT-01"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_the_second_control_c_ends_what_swallows_the_first(folder):
+    process = subprocess.Popen(
+        [sys.executable, "judge.py", "run", "--subject", "toys:Deaf", "HEAT"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(2):  # printed to standard error, where it belongs
+            assert process.stderr.readline() == "asked\n"
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_the_commands_interrupt_is_the_process_own_again():
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["list"]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+class Interrupts:
+    """A module that is being imported when the user interrupts."""
+
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("package", "part", "code"),
+    [("verification", "connect", 2), ("refimpl", "experiments", 130)],
+)
+def test_control_c_before_anything_has_begun_is_quiet(
+    package, part, code, monkeypatch, capfd
+):
+    monkeypatch.delitem(sys.modules, f"{package}.__main__", raising=False)
+    monkeypatch.setitem(sys.modules, f"{package}.{part}", Interrupts())
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(package, run_name="__main__")
+    assert left.value.code == code
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX pipe")
 def test_a_reader_that_goes_away_is_no_error(folder):
     words = ["run", "--subject", "toys:Bad", "--json", "r.json"]
@@ -337,7 +422,7 @@ def test_the_console_is_only_coloured_when_it_is_a_terminal(monkeypatch):
 
 def test_a_poor_encoding_is_no_obstacle(folder):
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = judge("run", "--subject", "toys:Good", env=environment)
+    done = judge_in_a_process("run", "--subject", "toys:Good", env=environment)
     assert done.returncode == 0
     assert "for every ?" in done.stdout
 
@@ -413,7 +498,9 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "half.py").write_text("import numppy")
     (tmp_path / "broken.py").write_text(BROKEN_TRUTH)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("mine", None)
 
 
 def verification(*words, start=("-m", "verification")):
@@ -436,16 +523,15 @@ def test_this_projects_own_implementation_conforms(bench):
     assert [entry["id"] for entry in report["checks"]] == ["EQ2-01", "EQ18-01"]
 
 
-def test_a_planted_mistake_is_found(bench):
-    done = verification("run", "EQ2-01", "EQ18-01", "--subject", "mine:forgetful")
-    assert done.returncode == 1
-    assert "refimpl with T02 does not conform: EQ2-01." in done.stdout
+@pytest.mark.usefixtures("bench")
+def test_a_planted_mistake_is_found(capsys):
+    assert main(["run", "EQ2-01", "EQ18-01", "--subject", "mine:forgetful"]) == 1
+    assert "refimpl with T02 does not conform: EQ2-01." in capsys.readouterr().out
 
 
 def test_an_interrupted_real_run(bench):
-    words = ("EQ18-01", "EQ2-01", "--subject", "mine:Stopped", "--json", "r.json")
-    done = verification("run", *words)
-    assert done.returncode == 2
+    words = ["EQ18-01", "EQ2-01", "--subject", "mine:Stopped", "--json", "r.json"]
+    assert main(["run", *words]) == 2
     report = report_of(bench / "r.json")
     assert report["levels"]["D"]["not_run"] == {"interrupted": 2}
     assert report["exit_code"] == 2
@@ -460,10 +546,10 @@ def test_a_broken_truth_is_found_before_anybody_is_judged(bench):
     assert report_of(bench / "r.json")["checks"] == []
 
 
-def test_a_real_subject_that_offers_nothing(bench):
-    done = verification("run", "EQ2-01", "EQ18-01", "--subject", "mine:Empty")
-    assert done.returncode == 5
-    assert "the subject does not provide local_entropy" in done.stdout
+@pytest.mark.usefixtures("bench")
+def test_a_real_subject_that_offers_nothing(capsys):
+    assert main(["run", "EQ2-01", "EQ18-01", "--subject", "mine:Empty"]) == 5
+    assert "the subject does not provide local_entropy" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("bench")
@@ -474,6 +560,7 @@ def test_a_real_subject_that_offers_nothing(bench):
         (["run", "--subject", "other:x"], "there is no module 'other'"),
         (["run", "EQ2-O1"], "EQ2-01"),
         (["explain", "HEET-01"], "did you mean HEAT-01"),
+        (["explain", "S99"], "there is no check or mistake 'S99'; did you mean S"),
         (["mutants", "T99"], "there is no mistake 'T99'"),
     ],
 )

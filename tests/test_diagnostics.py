@@ -202,8 +202,12 @@ def test_the_record_is_frozen_and_the_states_are_left_alone() -> None:
 # --- what is refused ------------------------------------------------------------------
 
 
+def independent(chains: int, draws: int) -> Any:
+    return stream(1, "algorithm").standard_normal((chains, draws, 1))
+
+
 def constant(where: int) -> Any:
-    states = np.concatenate([autoregressions(0.0, 3, 20)] * 2, axis=2)
+    states = np.concatenate([independent(3, 20)] * 2, axis=2)
     states[where, :, 1] = 0.1
     return states
 
@@ -218,7 +222,7 @@ def constant(where: int) -> Any:
         ([np.ones((20, 2))] * 7 + [np.ones((19, 2))], r"'\.\.\.'"),
         ([], "chains of one shape"),
         ([None, np.ones((20, 2))], "run SGLD with trace=True"),
-        (autoregressions(0.0, 2, 7), "at least 8 states, got 7"),
+        (independent(2, 7), "at least 8 states, got 7"),
         (np.full((2, 20, 1), np.nan), "traces must be finite"),
         ([[["a"]] * 20], "array of real numbers"),
     ],

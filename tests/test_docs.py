@@ -125,7 +125,7 @@ def test_an_erratum_is_not_taken_for_a_check(
     said = capsys.readouterr().out
     assert said.startswith("E6 is an erratum: see docs/errata.md\n\nALG5-X\n")
     assert main(["explain", "E17"]) == 4
-    assert "there is no check 'E17'" in capsys.readouterr().err
+    assert "there is no check or mistake 'E17'" in capsys.readouterr().err
 
 
 def test_the_paper_map_names_code_in_every_row() -> None:
@@ -224,6 +224,29 @@ def test_the_chain_of_the_documentation_conforms() -> None:
     assert set(verdicts(adapter(source), *ids)) == {Verdict.PASS}
     broken = source.replace("np.sqrt(eps) * draws", "eps * draws")
     assert set(verdicts(adapter(broken), *ids[:-1])) == {Verdict.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("factor", "begins", "verdict"),
+    [(2**0.5, "start", "PASS"), (1.0, "start", "FAIL"), (2**0.5, "centre", "FAIL")],
+)
+def test_the_letters_of_entropy_sgd(factor: float, begins: str, verdict: str) -> None:
+    """Noise sqrt(h) factor N(0, I) beside a step h, and where its average begins."""
+
+    class Mine:
+        conventions = {"sgld.output": "exponential-average:0.25"}
+
+        def sgld_mean(
+            self, loss: Any, x: Any, tau: float, steps: Any, *, draws: Any, **more: Any
+        ) -> Any:
+            y = np.tile(more.get("start", x), (len(draws), 1))
+            mean = y if begins == "start" else np.tile(x, (len(draws), 1))
+            for h, z in zip(steps[:-1] / 2, np.moveaxis(draws, 1, 0), strict=True):
+                y = y - h * (loss.gradient(y) - (x - y) / tau) + np.sqrt(h) * factor * z
+                mean = 0.75 * mean + 0.25 * y
+            return mean
+
+    assert verdicts(Mine(), "ALG3-R1") == [verdict]
 
 
 def test_the_descent_of_the_documentation_conforms() -> None:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 EACH = pytest.mark.parametrize("name", TARGETS)
 
-MUTATIONS = 200
+MUTATIONS = 60
 EXECUTIONS = 5000
 SMALL = 1000  # bytes of a file of the corpus
 ROOM = 2**25  # bytes that a reader may take for some kB: what it keeps, and libraries

@@ -291,7 +291,8 @@ ROWS: dict[str, Callable[[], Row]] = {
         *(reports, vectors, exporting),
     )
 }
-LONG = {"drawing"}  # matplotlib takes its time, kill after kill
+#: They take their time, kill after kill.
+LONG = {"drawing", "exporting", "publishing", "reports", "sweep"}
 WRONG: dict[str, Callable[[], Row]] = {
     row.__name__: row for row in (careless, obstructed)
 }

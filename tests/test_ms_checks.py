@@ -123,7 +123,14 @@ def _rounded(value: Any) -> Any:
 # --- a right subject, and parts of one
 
 
-@each_check
+@pytest.mark.parametrize(
+    "check",
+    [
+        # `verification run` asks it of another one
+        pytest.param(c, id=c.id, marks=pytest.mark.slow if c.id == "MS-11" else ())
+        for c in FAMILY
+    ],
+)
 def test_a_right_subject_passes(check: Check) -> None:
     outcome = run_check(check, Witness(Levels()), Session(7))
     assert outcome.verdict is Verdict.PASS, (outcome.message, outcome.first)
@@ -151,7 +158,21 @@ def test_what_is_not_provided_is_not_run() -> None:
     assert set(verdicts.values()) == {Verdict.PASS, Verdict.NOT_RUN}
 
 
-@pytest.mark.parametrize("mistake", MULTISCALE, ids=lambda mistake: mistake.id)
+#: Long to be caught, and caught by checks that catch others sooner.
+LONG = {"L06", "L18", "L23", "L27", "L28", "L29", "L37", "L40"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        pytest.param(
+            mistake,
+            id=mistake.id,
+            marks=pytest.mark.slow if mistake.id in LONG else (),
+        )
+        for mistake in MULTISCALE
+    ],
+)
 def test_each_mistake_fails_what_promises_to_catch_it(mistake: Any) -> None:
     """In another right subject than `refimpl`; of the stochastic checks see below."""
     for check in FAMILY:

@@ -364,10 +364,11 @@ def test_the_tally_survives_a_checkpoint() -> None:
 
 
 def test_when_a_run_is_looked_at() -> None:
-    run = Rounds(small("multilevel", rounds=43), digits())
-    state = run.begin()
-    due = [k for k in range(1, 44) if run.is_due(replace(state, k=k))]
-    assert due == sorted({*EARLY, *range(5, 44, 5), 43})
+    setting = small("multilevel", rounds=43)
+    due = [k for k in range(44) if setting.is_due(k)]
+    assert due == sorted({*EARLY, *range(0, 44, 5), 43})
+    assert list(setting.due(43)) == due
+    assert list(setting.due(12)) == [0, 1, 2, 5, 10]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -391,6 +392,7 @@ def test_a_stop_at_every_round_changes_nothing(method: Any, tmp_path: Path) -> N
             assert found == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_runs_in_processes_of_their_own(tmp_path: Path) -> None:
     """Side by side, the same records to the last bit."""
     chosen: list[Any] = [small(method) for method in METHODS]
@@ -644,10 +646,12 @@ def is_better_recorded(
         assert (np.diff(list(after.values())) > 0).all()
 
 
-@pytest.mark.parametrize("first", [1.5, 0.75, 0.3])
+@pytest.mark.parametrize(
+    "first", [1.5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.75, 0.3))]
+)
 @compiled_only
 def test_which_pair_is_nearer(first: float) -> None:
-    """By enumeration for every T' up to 60, and in all records."""
+    """By enumeration for every T' up to 60."""
     warm = first > COLD[0]
     every = list(
         bias_records(Family((first, first / 3), "warm"), tuple(range(1, 61)), ())
@@ -658,6 +662,11 @@ def test_which_pair_is_nearer(first: float) -> None:
     )
     assert len(before) == 60
     is_better_recorded(before, after, worse_with_every_step=warm)
+
+
+@pytest.mark.parametrize("first", [1.5, 0.75, 0.3])
+def test_which_pair_is_nearer_in_the_records(first: float) -> None:
+    warm = first > COLD[0]
     is_better_recorded(bias_of(first), bias_of(first, what="after"), warm)
 
 

@@ -114,7 +114,15 @@ def leaves_within(
     return ends[0], ends[1]
 
 
-@pytest.mark.parametrize("levels", SAMPLES, ids=str)
+@pytest.mark.parametrize(
+    "levels",
+    [
+        # five times the price of one that falls and rises
+        pytest.param(one, marks=pytest.mark.slow if one is RISING else ())
+        for one in SAMPLES
+    ],
+    ids=str,
+)
 def test_the_samples_and_their_price(levels: Any) -> None:
     """False alarms: 1e-7 for the law, 1e-7 for the price; see below what is missed."""
     n, target = SAMPLES[levels], gibbs(D2, Q2, Temperatures(levels))

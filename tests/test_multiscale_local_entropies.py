@@ -337,8 +337,20 @@ each_of_one_variable = pytest.mark.parametrize(
 )
 
 
-@each_of_one_variable
-@pytest.mark.parametrize("levels", [(1.5, 0.5), (0.5, 1.5)])
+@pytest.mark.parametrize(
+    ("f", "levels"),
+    [
+        pytest.param(
+            f,
+            levels,
+            id=f"{type(f).__name__}-{levels}",
+            # the loss that takes longest, once
+            marks=pytest.mark.slow if f is ONE[-1] and levels == (0.5, 1.5) else (),
+        )
+        for f in ONE
+        for levels in ((1.5, 0.5), (0.5, 1.5))
+    ],
+)
 def test_two_levels_are_sums_of_sums(f: Loss, levels: Any) -> None:
     """The nested sums on a grid that is far wider and finer than any feature."""
     taus, t = (0.2, 0.5), Temperatures(levels)

@@ -419,10 +419,32 @@ def test_another_algebra_is_well_within_the_tolerance(name: str, dtype: str) -> 
     assert largest.ratio < 0.25
 
 
+def of_other_algorithms(reading: dict[str, str]) -> list[Check]:
+    """The checks of algorithms that a reading says nothing of."""
+    of = {"sgld": "ALG3", "robbins_monro": "ALG5"}
+    (name,) = reading
+    algorithm = of.get(name.partition("__")[0])
+    others = {"ALG3", "ALG4", "ALG5"} - {algorithm} if algorithm else set()
+    return [check for check in CHECKS if check.family in others]
+
+
 @pytest.mark.parametrize("reading", READINGS, ids=str)
 def test_every_declared_reading_passes(reading: dict[str, str]) -> None:
+    others = of_other_algorithms(reading)
+    passes(reading, [check for check in CHECKS if check not in others])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reading", READINGS[:3], ids=str)
+def test_a_declared_reading_is_nothing_to_other_algorithms(
+    reading: dict[str, str],
+) -> None:
+    passes(reading, of_other_algorithms(reading))
+
+
+def passes(reading: dict[str, str], asked: list[Check]) -> None:
     excused = {kit.NO_PATH, kit.NO_SUM, kit.NO_FRESH, NO_SUM}
-    for check in CHECKS:
+    for check in asked:
         outcome = judged(check, Regrouped(**reading))
         assert outcome.verdict is not Verdict.FAIL, outcome
         assert {reason for _, reason in outcome.not_run} <= excused
@@ -511,6 +533,38 @@ def test_a_refusal_loses_no_more_than_its_case() -> None:
         assert outcome.cases_run + len(outcome.not_run) == len(BY_ID[name].cases)
     shared = [p for p in BY_ID["ALG4-R1"].cases if p.more["workers"] > 1]
     assert len(judged(BY_ID["ALG4-R1"], Limited()).not_run) == len(shared)
+
+
+@pytest.mark.parametrize("name", ["RNG-04", "MAN-02"])
+def test_what_is_asked_of_randomness_is_asked_on_quadratics_too(name: str) -> None:
+    cases = [p for p in BY_ID[name].cases if p.loss is not None]
+    everything, on_quadratics = (
+        {(p.more["asked"], p.more.get("method")) for p in some}
+        for some in (cases, [p for p in cases if p.loss.kind == "quadratic"])
+    )
+    assert on_quadratics == everything
+
+
+class Unseeded(Regrouped):
+    """Quadratic losses only, and a seed that is not looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in METHODS:
+            return found
+
+        def asked(loss: Any, *arguments: Any, seed: Any = None, **more: Any) -> Any:
+            if loss.kind != "quadratic":
+                raise NotImplementedError("quadratic losses only")
+            return found(loss, *arguments, **more)
+
+        return asked
+
+
+@pytest.mark.parametrize("method", METHODS[:-1])  # the last is given no loss
+def test_a_seed_that_is_ignored_is_found_on_quadratics(method: str) -> None:
+    alone = type("Alone", (), {method: getattr(Unseeded(), method)})()
+    assert judged(BY_ID["RNG-04"], alone).verdict is Verdict.FAIL
 
 
 # --- whom they fail -------------------------------------------------------------------

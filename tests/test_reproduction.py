@@ -308,7 +308,18 @@ def test_names_that_meet_share_their_mean() -> None:
     assert after == pytest.approx([0.46, 0.9, 0.56])
 
 
-@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n.startswith("figure")])
+#: With the most panels.
+LARGE = {"figure-6", "figure-7"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in EXPERIMENTS
+        if name.startswith("figure")
+    ],
+)
 def test_every_figure_is_drawn_with_its_names(name: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     n = 11 if name == "figure-5" else 6

@@ -27,6 +27,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("threadpoolctl")
 pytest.importorskip("filelock")
 
+PUBLISHED = Path(__file__).resolve().parents[1] / "docs" / "reproduction"
 SMALL: dict[str, Any] = {"data": "digits", "sizes": (64, 8, 10), "evaluate_every": 2}
 RUNS = [
     of_section_6("sgd", **SMALL, updates=30),
@@ -88,19 +89,13 @@ print(json.dumps([record.read_bytes() == whole, len(kept), os.listdir(place.fold
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of itself")
-@pytest.mark.parametrize(
-    "setting",
-    [
-        pytest.param(
-            one, id=one.method, marks=[] if one.method == "sgld" else pytest.mark.slow
-        )
-        for one in RUNS
-    ],
-)
+@pytest.mark.parametrize("setting", RUNS, ids=lambda one: one.method)
 def test_ten_kills_at_random_moments_change_nothing(
     setting: Setting, tmp_path: Path
 ) -> None:
+    """By default `test_kills` kills a run, three times."""
     longer = replace(setting, updates=3 * setting.updates)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLED, tmp_path, longer.to_json()],
@@ -426,6 +421,12 @@ def test_what_is_no_record(tmp_path: Path, text: str) -> None:
     ("old", "new"),
     [
         ('"schema": 1', '"schema": 2'),
+        ('"k": 4,', '"k": 5,'),
+        ('"k": 30,', '"k": 31,'),
+        ('"ended": "complete"', '"ended": "tired"'),
+        ('"ended": "complete"', '"ended": "update 0 left the representable numbers"'),
+        ('"ended": "complete"', '"ended": "update 30 left the representable numbers"'),
+        ('"ended": "complete"', '"ended": "update 31 left the representable numbers"'),
         ('"schema": 1', '"schema": 1, "more": 0'),
         ('"accuracy": ', '"accuracy": "much", "was": '),
         ('"k": 2,', '"k": 2.5,'),
@@ -461,6 +462,44 @@ def test_a_record_that_breaks_off_is_none(tmp_path: Path) -> None:
     record.write_text("".join(lines[:-1]))
     with pytest.raises(InvalidParameter, match="is no record"):
         read(record)
+
+
+@pytest.mark.parametrize("lost", ["all", "first", "one", "last", "twice"])
+def test_a_record_without_all_of_its_evaluations(tmp_path: Path, lost: str) -> None:
+    """As a slip in an editor leaves it, or a disk."""
+    record = train(RUNS[0], digits, tmp_path)
+    head, *rows, end = record.read_text().splitlines(keepends=True)
+    rows = {
+        "all": [],
+        "first": rows[1:],
+        "one": rows[:3] + rows[4:],
+        "last": rows[:-1],
+        "twice": rows[:3] + rows[2:],
+    }[lost]
+    record.write_text("".join([head, *rows, end]))
+    with pytest.raises(InvalidParameter, match=r"is no record of .* move it away, and"):
+        read(record)
+
+
+def test_a_record_of_more_updates_than_can_be_counted(tmp_path: Path) -> None:
+    """It is refused at the first line that is not there."""
+    record = train(RUNS[0], digits, tmp_path)
+    text = record.read_text()
+    for every in ("2", str(2**62)):
+        changed = text.replace('"updates": 30', f'"updates": {2**63}')
+        changed = changed.replace('_every": 2', f'_every": {every}')
+        record.write_text(changed)
+        with pytest.raises(InvalidParameter, match="is no record of"):
+            read(record)
+
+
+def test_published_records_are_read() -> None:
+    """Their names are those of their settings, and no evaluation is missing."""
+    for record in sorted(PUBLISHED.glob("*-seed-4-*.jsonl")):
+        history = read(record)
+        place = Place(PUBLISHED, history.setting)
+        assert place.record == record
+        assert checkpoints.history_of(place) == history
 
 
 def test_one_core_is_one_core(tmp_path: Path) -> None:

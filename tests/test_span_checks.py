@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -385,8 +386,14 @@ class Plain:
         return Loop().run(project, loss, x0, method, record, batches=batches, seed=seed)
 
 
-@pytest.mark.parametrize("chain", laws.CHAINS)
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(
+    ("chain", "output"),
+    [
+        # every chain and every output once, the other pairs as slow
+        pytest.param(chain, output, marks=() if n in (0, 3) else pytest.mark.slow)
+        for n, (chain, output) in enumerate(product(laws.CHAINS, OUTPUTS))
+    ],
+)
 def test_other_readings_are_judged_by_their_own_laws(chain: str, output: str) -> None:
     witness = Witness(Plain(chain, output))
     ids = [*(f"SPAN-0{k}" for k in range(1, 6)), "SPAN-13"]

@@ -31,6 +31,7 @@ from verification.errors import OracleFault, UsageError
 from verification.evidence.comparison import Finding, agree, differs
 from verification.evidence.sequential import Plan, judge_normal
 from verification.false_alarms import LEVELS, Census, Level, Sample, false_alarms
+from verification.mistakes import CATALOGUE, planted
 from verification.problems import SCALAR_2, at
 from verification.report import json_report
 from verification.runner import ExitCode, run
@@ -135,6 +136,16 @@ def test_the_rest_can_be_left_out_after_a_failure() -> None:
     wrong.sgld_mean = lambda *a, n, **k: np.zeros((n, len(a[1])))  # type: ignore
     outcome = run_check(entry, Witness(wrong), until_failure=True)
     assert (outcome.verdict, outcome.cases_run) == (Verdict.FAIL, 1)
+
+
+def test_a_wrong_law_is_not_told_as_a_dependence_of_calls() -> None:
+    (entry,) = find(["RNG-02"])
+    wrong = planted(CATALOGUE["S34"], Refimpl())
+    outcome = run_check(entry, Witness(wrong), Session(seed=1), until_failure=True)
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.first is not None
+    assert "is no dependence of calls" in outcome.first.note
+    assert "have the exact law and are independent" in entry.claim
 
 
 # --- seeds and error rates

@@ -24,6 +24,7 @@ SAME = settings(max_examples=2000, derandomize=True, database=None)
 
 #: A network's parameters are no free choice of d: it has no strategy.
 kinds = pytest.mark.parametrize("kind", [k for k in KINDS if k != "network"])
+LONG_TO_SHRINK = {"gaussian_mixture", "least_squares", "trigonometric"}
 
 
 def least(matrix: Any) -> float:
@@ -177,7 +178,14 @@ def test_numbers_shrink_to_the_simplest() -> None:
     assert simplest(draw.points(2), lambda y: y[1] >= 1).tolist() == [0, 1]
 
 
-@kinds
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in LONG_TO_SHRINK else ())
+        for kind in KINDS
+        if kind != "network"
+    ],
+)
 def test_losses_shrink_to_one_parameter_and_one_part(kind: str) -> None:
     simple: Any = simplest(draw.losses([kind]))
     assert simple.d == 1
@@ -225,6 +233,6 @@ def test_without_hypothesis_one_sentence_names_the_extra() -> None:
     assert "local-entropy-oracle[strategies]" in last
 
 
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_given_dimension_is_kept(d: int) -> None:
     assert simplest(draw.losses(d=d)).d == d

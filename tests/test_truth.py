@@ -57,6 +57,25 @@ every_loss = pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
 every_rule = pytest.mark.parametrize("rule", quad.RULES)
 
 
+def every_loss_and_rule(*planes: str) -> Any:
+    """Every loss by every rule; panels in a plane, which cost most, on these alone."""
+    return pytest.mark.parametrize(
+        ("loss", "rule"),
+        [
+            pytest.param(
+                loss,
+                rule,
+                id=f"{name}-{rule}",
+                marks=pytest.mark.slow
+                if loss.d == 2 and rule == "gauss-legendre" and name not in planes
+                else (),
+            )
+            for loss, name in zip(LOSSES, NAMES, strict=True)
+            for rule in quad.RULES
+        ],
+    )
+
+
 def flat(value: Any) -> list[Any]:
     """Return the numbers of a number, a vector or a matrix."""
     if not isinstance(value, list):
@@ -76,8 +95,7 @@ def assert_close(found: Any, truth: Any, digits: float = 25) -> None:
 # --- closed forms against quadrature --------------------------------------------------
 
 
-@every_rule
-@every_loss
+@every_loss_and_rule("quadratic-2-6", "gaussian_mixture-2-12")
 def test_local_entropy_and_moments_by_closed_form_and_quadrature(
     loss: Any, rule: str
 ) -> None:
@@ -110,8 +128,7 @@ def test_two_rules_agree_where_there_is_no_closed_form(loss: Any) -> None:
     assert_close(pull, slope.value)  # (12), both forms
 
 
-@every_rule
-@every_loss
+@every_loss_and_rule("quadratic-2-6", "quartic-2-8")
 def test_heat_by_closed_form_and_quadrature(loss: Any, rule: str) -> None:
     x = X[: loss.d]
     if loss.kind not in cf.HEAT:
