@@ -12,6 +12,8 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -369,10 +371,10 @@ class Interrupts:
 def test_control_c_before_anything_has_begun_is_quiet(
     package, part, code, monkeypatch, capfd
 ):
-    monkeypatch.delitem(sys.modules, f"{package}.__main__", raising=False)
+    folder = Path(find_spec(package).origin).parent
     monkeypatch.setitem(sys.modules, f"{package}.{part}", Interrupts())
     with pytest.raises(SystemExit) as left:
-        runpy.run_module(package, run_name="__main__")
+        runpy.run_path(folder / "__main__.py", run_name="__main__")
     assert left.value.code == code
     assert capfd.readouterr() == ("", "")
 
